@@ -1,0 +1,159 @@
+//! What the ledger accepted: entries, in one sequence, never changed afterwards.
+
+use crate::Name;
+use crate::money::Pico;
+use crate::observation::Observation;
+
+/// One entry of the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Position: contiguous from 1, the only order that matters.
+    pub seq: u64,
+    /// When the ledger accepted it, milliseconds since the epoch.
+    pub recorded_at_ms: i64,
+    /// What happened.
+    pub body: Body,
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// A call that was not known before.
+    Usage(Box<Record>),
+    /// A better record of a call that was known, or the same record at another price.
+    Amend {
+        /// The entry that this one replaces.
+        replaces: u64,
+        /// Why.
+        reason: AmendReason,
+        /// The whole record as it stands now.
+        record: Box<Record>,
+    },
+    /// The current session of an agent was ended and a new one started.
+    SessionReset {
+        /// Whose session.
+        agent: Name,
+        /// Empty when there was none.
+        ended: Name,
+        /// Id of the new session.
+        started: Name,
+    },
+    /// A budget was set (created or replaced): its JSON form.
+    BudgetSet(Name),
+    /// A budget was removed.
+    BudgetRemoved(Name),
+    /// A budget's threshold was crossed.
+    BudgetAlert {
+        /// The budget's name.
+        budget: Name,
+        /// The threshold, percent.
+        threshold: u32,
+        /// Used share at that moment, percent, rounded down.
+        percent: u32,
+        /// The window's start, milliseconds; 0 for lifetime.
+        window_start_ms: i64,
+        /// One sentence for people.
+        message: Name,
+    },
+    /// Prices were set or imported: JSON list of price rows.
+    PriceSet(Name),
+    /// The user's own price of a model was removed.
+    PriceRemoved {
+        /// Provider, may be empty.
+        provider: Name,
+        /// Canonical model.
+        model: Name,
+    },
+    /// Records that ended before the horizon were removed; their totals stay.
+    Purged {
+        /// The horizon, milliseconds.
+        horizon_ms: i64,
+        /// How many records went.
+        records: u64,
+    },
+}
+
+/// Why a record was amended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AmendReason {
+    /// A better record of the same call arrived.
+    Better,
+    /// The attribution became more exact (an earlier or a main line was found).
+    Attribution,
+    /// The price book changed and the user asked to apply it.
+    Repriced,
+}
+
+/// A call as the ledger keeps it: the observation, its price and what the waste rules said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The best observation of the call, with the owner's attribution.
+    pub seen: Observation,
+    /// When the line that owns the call (session, project) was written; an earlier main line takes ownership.
+    pub owner_at_ms: i64,
+    /// The owning line is a subagent's or a replay's.
+    pub owner_sidechain: bool,
+    /// Our figure; `None` when the model has no known price.
+    pub cost: Option<Pico>,
+    /// What the waste rules found, most severe first.
+    pub waste: Vec<Finding>,
+}
+
+/// One finding of a waste rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finding {
+    /// Which rule.
+    pub rule: Rule,
+    /// The figure that the rule's sentence names (a count of calls, or tokens).
+    pub figure: u64,
+    /// Tokens that would not have been needed.
+    pub wasted_tokens: u64,
+    /// What they cost.
+    pub wasted_cost: Pico,
+}
+
+/// The waste rules. The order is the order of severity: the first that matches gives the record's severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// One call with very many tokens.
+    LargeRequest,
+    /// One very long answer.
+    LargeOutput,
+    /// The same read tool again and again.
+    ReadLoop,
+    /// A search tool with a huge result.
+    UnboundedSearch,
+    /// The same request again.
+    DuplicateRequest,
+}
+
+impl Rule {
+    /// Every rule, in order of severity.
+    pub const ALL: [Rule; 5] = [
+        Rule::LargeRequest,
+        Rule::LargeOutput,
+        Rule::ReadLoop,
+        Rule::UnboundedSearch,
+        Rule::DuplicateRequest,
+    ];
+
+    /// The rule's name on the wire and in configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::LargeRequest => "large_request",
+            Rule::LargeOutput => "large_output",
+            Rule::ReadLoop => "read_loop",
+            Rule::UnboundedSearch => "unbounded_search",
+            Rule::DuplicateRequest => "duplicate_request",
+        }
+    }
+
+    /// "critical" or "warning".
+    pub fn severity(self) -> &'static str {
+        match self {
+            Rule::LargeRequest | Rule::LargeOutput => "critical",
+            Rule::ReadLoop | Rule::UnboundedSearch | Rule::DuplicateRequest => "warning",
+        }
+    }
+}

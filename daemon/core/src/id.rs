@@ -1,0 +1,49 @@
+//! Content-derived keys: the same call has the same key, whoever saw it and however often.
+
+/// What makes a call unique.
+///
+/// `day` only gives keys locality on disk; it must be the same in every copy of the call. Sources whose
+/// copies may carry other timestamps (Claude Code's resumed sessions) use day 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Days since the Unix epoch, or 0.
+    pub day: u32,
+    /// First 12 bytes of BLAKE3 over the length-prefixed parts.
+    pub hash: [u8; 12],
+}
+
+impl Key {
+    /// Makes a key from the parts that identify the call. The order and the boundaries of the parts count.
+    pub fn new(day: u32, parts: &[&str]) -> Key {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let mut hash = [0; 12];
+        hash.copy_from_slice(&hasher.finalize().as_bytes()[..12]);
+        Key { day, hash }
+    }
+
+    /// The day of an instant, for keys whose time is part of their identity.
+    pub fn day_of(at_ms: i64) -> u32 {
+        u32::try_from(at_ms.div_euclid(86_400_000)).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boundaries_between_parts_count() {
+        assert_ne!(Key::new(0, &["ab", "c"]), Key::new(0, &["a", "bc"]));
+        assert_eq!(Key::new(0, &["ab", "c"]), Key::new(0, &["ab", "c"]));
+    }
+
+    #[test]
+    fn days_before_the_epoch_are_zero() {
+        assert_eq!(Key::day_of(-1), 0);
+        assert_eq!(Key::day_of(86_400_000), 1);
+    }
+}

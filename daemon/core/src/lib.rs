@@ -1,0 +1,15 @@
+//! The rules of tokmon. Pure: no I/O, no clock, no async, no wire and no disk types.
+//!
+//! Time enters as a value, text enters as bytes, and what comes out is data. Everything here is a value
+//! type or a pure function, so every rule has its table of examples beside it.
+
+pub mod entry;
+pub mod id;
+pub mod money;
+pub mod observation;
+pub mod refusal;
+pub mod rollup;
+pub mod tokens;
+
+/// A name that many records share (agent, model, project, …).
+pub type Name = std::sync::Arc<str>;

@@ -1,0 +1,142 @@
+//! What a source saw: one call to a model, before the ledger has accepted it.
+
+use crate::Name;
+use crate::id::Key;
+use crate::money::Pico;
+use crate::tokens::Tokens;
+
+/// One call to a model, as one source saw it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// What makes the call unique.
+    pub key: Key,
+    /// When the call ended, milliseconds since the epoch.
+    pub at_ms: i64,
+    /// Who, where and with what.
+    pub who: Attribution,
+    /// "anthropic", "openai", …; empty when the source does not know.
+    pub provider: Name,
+    /// The model's name as the provider gave it.
+    pub model: Name,
+    /// What was used.
+    pub tokens: Tokens,
+    /// The provider's price tier.
+    pub tier: Tier,
+    /// Fast mode ("speed": "fast").
+    pub fast: bool,
+    /// Inference pinned to the US.
+    pub us_region: bool,
+    /// What the agent itself said that the call cost.
+    pub reported_cost: Option<Pico>,
+    /// How sure the token figures are.
+    pub confidence: Confidence,
+    /// What kind of call it was.
+    pub kind: CallKind,
+    /// The call failed or was cut off.
+    pub failed: bool,
+    /// Output that the source's own figure leaves out, estimated from what is visible. 0: none known.
+    pub extra_output: u64,
+    /// The line belongs to a subagent or is a replay; a main line of the same call wins over it.
+    pub sidechain: bool,
+    /// Hash of the line: the last resort of the order between two records of one call. 0 when there is no line.
+    pub line_hash: u64,
+    /// Hash of the tool call's arguments, to recognise a repeated request. 0: not known.
+    pub request_hash: u64,
+    /// Where it was read.
+    pub source: Provenance,
+}
+
+/// Who made a call, where, and with which tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribution {
+    /// "claude-code", "codex", …
+    pub agent: Name,
+    /// The agent's session.
+    pub session: Name,
+    /// Working directory or repository root.
+    pub project: Name,
+    /// Person or account.
+    pub user: Name,
+    /// The tool that the tokens are attributed to; empty when none.
+    pub tool: Name,
+    /// Note of at most 200 characters.
+    pub context: Option<Name>,
+}
+
+/// The provider's price tier.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// List price.
+    #[default]
+    Standard,
+    /// Dearer and quicker.
+    Priority,
+    /// Cheaper and slower.
+    Flex,
+    /// Cheaper, answered within a day.
+    Batch,
+}
+
+/// How sure a figure is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// Estimated, or a lower bound.
+    Estimated,
+    /// Counted with the model's own tokenizer.
+    Counted,
+    /// The provider said so.
+    #[default]
+    Reported,
+}
+
+/// What kind of call it was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum CallKind {
+    /// A call that generates an answer.
+    #[default]
+    Completion,
+    /// A call that embeds text.
+    Embedding,
+    /// An embedding that the caller's own cache answered: no request, no tokens.
+    CacheHit,
+}
+
+/// Where an observation was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// "api", "mcp", "claude-code-transcript", "codex-rollout".
+    pub kind: Name,
+    /// The file; empty when there is none.
+    pub path: Name,
+    /// Byte offset of the line.
+    pub offset: u64,
+    /// How many lines of that file told of this call (streaming partials).
+    pub lines: u32,
+}
+
+impl Observation {
+    /// The order between two records of one call: the greater one is the better one. It does not depend on
+    /// which arrived first, so reading again, in another order or on another machine gives the same ledger.
+    ///
+    /// Main line over sidechain, then more output, then more tokens, then the *earlier* line (copies are later),
+    /// then the line's hash.
+    pub fn rank(&self) -> Rank {
+        Rank {
+            main: !self.sidechain,
+            output: self.tokens.answer(),
+            total: self.tokens.total(),
+            earlier: std::cmp::Reverse(self.at_ms),
+            line_hash: self.line_hash,
+        }
+    }
+}
+
+/// See [`Observation::rank`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    main: bool,
+    output: u64,
+    total: u64,
+    earlier: std::cmp::Reverse<i64>,
+    line_hash: u64,
+}

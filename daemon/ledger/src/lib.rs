@@ -1,0 +1,3 @@
+//! The durable ledger: one sequence of entries, one writer, exactly once.
+
+pub mod store;

@@ -1,0 +1,242 @@
+//! What a store must do: append batches atomically and durably, and answer reads from consistent snapshots.
+//!
+//! The rules live in `tokmon-core`, the order of events in the writer; a store only keeps. Every
+//! implementation passes the same conformance suite.
+
+use std::ops::Range;
+use std::path::Path;
+
+use tokmon_core::Name;
+use tokmon_core::entry::{Entry, Record};
+use tokmon_core::id::Key;
+use tokmon_core::rollup::{Agg, Dimension, Dims};
+
+/// What the writer hands over: all of it becomes durable, or none of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    /// Entries in order; the first has seq `last_seq() + 1`, the rest follow without a hole.
+    pub entries: Vec<Staged>,
+    /// How far sources have been read.
+    pub positions: Vec<Position>,
+    /// Sources that are gone for good: their positions are removed.
+    pub forgotten: Vec<Name>,
+    /// Lines that told of a call which is known already and were not counted.
+    pub dropped: Vec<(Key, Dropped)>,
+    /// The rules' state after this batch, to start from at the next open. `None`: keep the former one.
+    pub checkpoint: Option<Vec<u8>>,
+}
+
+/// An entry on its way into the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Staged {
+    /// The entry.
+    pub entry: Entry,
+    /// For an amendment: the record as it stood, whose share leaves the rollups.
+    pub previous: Option<Box<Record>>,
+}
+
+/// A call that the store knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// The entry that holds the call's present record.
+    pub seq: u64,
+    /// That record.
+    pub record: Record,
+}
+
+/// A line that was not counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Source kind, e.g. "claude-code-transcript".
+    pub kind: Name,
+    /// The file.
+    pub path: Name,
+    /// Byte offset of the line.
+    pub offset: u64,
+    /// Why.
+    pub reason: DropReason,
+}
+
+/// Why a line was not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropReason {
+    /// The same record again in another place: a resumed, forked or copied file.
+    Copy,
+    /// A weaker record of a call that is known better (a streaming partial, a sidechain replay).
+    Weaker,
+    /// It was counted, and a better record of the same call took its place.
+    Replaced,
+}
+
+/// How far a source has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Whose file.
+    pub agent: Name,
+    /// The file's path: the key.
+    pub path: Name,
+    /// Device and inode, so that a moved file is recognised.
+    pub file_id: (u64, u64),
+    /// Everything before this offset has been read.
+    pub offset: u64,
+    /// Size and modification time (ns) when it was read last, to skip unchanged files by one stat call.
+    pub size: u64,
+    /// See `size`.
+    pub mtime_ns: i64,
+    /// Hash of the bytes just before `offset`, to notice a rewritten file.
+    pub tail_hash: u64,
+    /// What the parser needs to go on from `offset`; at most 64 KiB.
+    pub state: Vec<u8>,
+    /// Version of the parser that read it.
+    pub parser_version: u32,
+    /// Records that came from this file, for status.
+    pub records: u64,
+    /// Lines that could not be parsed, for status.
+    pub failures: u64,
+}
+
+/// Figures about a store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Version of the layout.
+    pub schema_version: u32,
+    /// Entries that are kept.
+    pub entries: u64,
+    /// The last entry's position; 0 when there is none.
+    pub last_seq: u64,
+    /// Bytes that the file occupies.
+    pub file_bytes: u64,
+    /// Earliest and latest kept call, milliseconds; 0 when there is none.
+    pub oldest_ms: i64,
+    /// See `oldest_ms`.
+    pub newest_ms: i64,
+    /// Records before this instant were purged; 0: none.
+    pub purge_horizon_ms: i64,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Entries whose checksum and place in the chain were checked.
+    pub entries_checked: u64,
+    /// What is wrong, at most 100 findings. Empty: all is well.
+    pub findings: Vec<String>,
+    /// Hash of the chain at its end.
+    pub chain_head: [u8; 32],
+}
+
+/// A session's row, kept beside the rollups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// The session.
+    pub session: Name,
+    /// Its agent.
+    pub agent: Name,
+    /// The project of its latest call.
+    pub project: Name,
+    /// The user of its latest call.
+    pub user: Name,
+    /// Everything it used; `first_ms` and `last_ms` bound it.
+    pub agg: Agg,
+}
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full.
+    #[error("the disk is full: {0}")]
+    Full(String),
+    /// Reading or writing failed. Whether the batch became durable is not known: reopen and look.
+    #[error("the store failed: {0}")]
+    Io(String),
+    /// Stored data is damaged.
+    #[error("the ledger is damaged: {0}")]
+    Damaged(String),
+    /// Another process has it open.
+    #[error("the ledger is in use by another process")]
+    InUse,
+    /// The file was written by a newer tokmon.
+    #[error("the ledger has schema {found}, this program knows up to {known}; update tokmon")]
+    Newer {
+        /// Schema of the file.
+        found: u32,
+        /// Newest schema that this program reads.
+        known: u32,
+    },
+    /// Something stands in the way, e.g. the target of a backup exists.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+/// The result of a store call.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// A store. Reads see the last durable batch. One thread appends; any thread reads.
+pub trait Store: Send + Sync + 'static {
+    /// Makes a batch durable: entries, keys, dictionaries, rollups, sessions, positions and the chain in one
+    /// transaction. When it fails with anything but `Io`, nothing was written.
+    fn append(&self, batch: &Batch) -> Result<()>;
+
+    /// The last entry's position; 0 when there is none.
+    fn last_seq(&self) -> Result<u64>;
+
+    /// The present records of the given calls, in the order of the keys.
+    fn known(&self, keys: &[Key]) -> Result<Vec<Option<Known>>>;
+
+    /// Entries with `seq > after`, in order, at most `max`. Purged ones are missing.
+    fn entries_after(&self, after: u64, max: usize) -> Result<Vec<Entry>>;
+
+    /// One entry, if it is kept.
+    fn entry(&self, seq: u64) -> Result<Option<Entry>>;
+
+    /// The present records of calls with `from_ms <= at_ms < to_ms`, newest first, strictly before the position
+    /// `before` in that order when given, at most `max`. Each is its entry, whose body is `Usage` or `Amend`.
+    fn records(&self, range_ms: Range<i64>, before: Option<(i64, u64)>, max: usize) -> Result<Vec<Entry>>;
+
+    /// Lines that were dropped for a call, at most 8, and their number.
+    fn dropped(&self, key: Key) -> Result<(Vec<Dropped>, u64)>;
+
+    /// Rollup rows of a range of buckets by agent, provider and model only (the other ids are 0), in bucket order.
+    fn rollup_coarse(&self, buckets: Range<u32>, visit: &mut dyn FnMut(u32, &Dims, &Agg)) -> Result<()>;
+
+    /// Rollup rows of a range of buckets by every dimension, in bucket order.
+    fn rollup_full(&self, buckets: Range<u32>, visit: &mut dyn FnMut(u32, &Dims, &Agg)) -> Result<()>;
+
+    /// The name of a dictionary id.
+    fn name(&self, dimension: Dimension, id: u32) -> Result<Option<Name>>;
+
+    /// The dictionary id of a name.
+    fn id(&self, dimension: Dimension, name: &str) -> Result<Option<u32>>;
+
+    /// One session's row. `session` is unique together with its agent; an empty agent finds any.
+    fn session(&self, agent: &str, session: &str) -> Result<Option<SessionRow>>;
+
+    /// Every session's row whose last call is at or after `from_ms`, in no order.
+    fn sessions(&self, from_ms: i64, visit: &mut dyn FnMut(SessionRow)) -> Result<()>;
+
+    /// Every read position.
+    fn positions(&self) -> Result<Vec<Position>>;
+
+    /// The checkpoint and the seq after which entries are not in it.
+    fn checkpoint(&self) -> Result<Option<(u64, Vec<u8>)>>;
+
+    /// Figures for status.
+    fn stats(&self) -> Result<Stats>;
+
+    /// Removes the records of calls that ended before `horizon_ms` (entries, keys, dropped lines), at most `max`
+    /// of them; returns how many went. Rollups, sessions and the chain's digests stay. Called again until 0.
+    fn purge(&self, horizon_ms: i64, max: usize) -> Result<u64>;
+
+    /// How many records a purge up to `horizon_ms` would remove.
+    fn count_before(&self, horizon_ms: i64) -> Result<u64>;
+
+    /// Writes a consistent copy into a new file while appends go on; returns its size and last seq.
+    fn backup(&self, to: &Path) -> Result<(u64, u64)>;
+
+    /// Checks checksums, the chain, keys against entries, and rollups against entries (for buckets whose records
+    /// are all kept).
+    fn verify(&self) -> Result<Verification>;
+
+    /// Gives free space back; returns the sizes before and after. Reads and appends wait meanwhile.
+    fn compact(&self) -> Result<(u64, u64)>;
+}
