@@ -5,6 +5,7 @@
 
 pub mod entry;
 pub mod id;
+pub mod limits;
 pub mod money;
 pub mod observation;
 pub mod refusal;

@@ -1,0 +1,42 @@
+//! Every bound in one place, each with its reason. Whatever comes from outside is measured against these.
+
+/// Longest name (agent, model, project, session, tool, user) in bytes: paths fit, abuse does not.
+pub const MAX_NAME_BYTES: usize = 1024;
+/// Longest note kept with a record, in characters: enough to recognise a call, too little to hold a prompt.
+pub const MAX_CONTEXT_CHARS: usize = 200;
+/// Most tokens in one bucket of one call: a thousand times the largest context window there is.
+pub const MAX_TOKENS_PER_CALL: u64 = 1_000_000_000;
+/// Largest cost that an agent may report for one call, in whole dollars.
+pub const MAX_REPORTED_USD: i128 = 1_000_000;
+/// How far ahead of our clock a record may lie, in milliseconds: clocks differ, a day means it is wrong.
+pub const MAX_AHEAD_MS: i64 = 24 * 60 * 60 * 1000;
+/// Earliest instant of a record, 2015-01-01: nothing before it can have called a language model.
+pub const MIN_AT_MS: i64 = 1_420_070_400_000;
+/// Most commands that wait for the writer: beyond it callers get `busy`.
+pub const WRITER_QUEUE: usize = 4_096;
+/// Most observations in one call or one import chunk: keeps a transaction in the low milliseconds.
+pub const MAX_BATCH: usize = 2_000;
+/// Most rows in one page of a list.
+pub const MAX_PAGE: usize = 1_000;
+/// Largest gRPC message in bytes: holds a price file and a long text to count.
+pub const MAX_MESSAGE_BYTES: usize = 80 * 1024 * 1024;
+/// Largest text to count, in bytes.
+pub const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
+/// Most texts in one `CountMany`.
+pub const MAX_TEXTS: usize = 10_000;
+/// Largest price file, in bytes: the public one has 3 MB.
+pub const MAX_PRICE_FILE_BYTES: usize = 32 * 1024 * 1024;
+/// Longest transcript line that is read, in bytes: real ones reach some ten megabytes.
+pub const MAX_LINE_BYTES: usize = 256 * 1024 * 1024;
+/// Most files under one source: beyond it the rest is reported, not read.
+pub const MAX_FILES: usize = 200_000;
+/// Deepest directory under a source: agents nest four deep.
+pub const MAX_DEPTH: usize = 12;
+/// Parse failures that are kept by name for status; the rest is only counted.
+pub const MAX_FAILURES_SHOWN: usize = 10;
+/// Most bytes of a parser's own state in a read position.
+pub const MAX_PARSER_STATE: usize = 64 * 1024;
+/// Most budgets: every record is checked against each.
+pub const MAX_BUDGETS: usize = 1_000;
+/// Most connections at once: far above any number of editors, far below the descriptor limit.
+pub const MAX_CONNECTIONS: usize = 1_024;
