@@ -1,0 +1,183 @@
+//! One method per verb of the contract.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_stream::Stream;
+use tokmon_proto::v1::{
+    self, budget_service_client::BudgetServiceClient, daemon_service_client::DaemonServiceClient,
+    price_service_client::PriceServiceClient, report_service_client::ReportServiceClient,
+    session_service_client::SessionServiceClient, token_service_client::TokenServiceClient,
+    usage_service_client::UsageServiceClient,
+};
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+use crate::{Error, Options, Paths, connect};
+
+/// Largest message in bytes, the same as on the daemon's side: a long text to count, a price file.
+const MAX_MESSAGE: usize = 80 * 1024 * 1024;
+
+/// A connection to the daemon. Cheap to clone; all clones share one connection, which is opened again
+/// by the next call when the daemon was restarted meanwhile.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+}
+
+macro_rules! verbs {
+    ($($service:ident { $($(#[$doc:meta])* $name:ident => $rpc:ident($request:ident) -> $response:ty;)* })*) => {
+        impl Client {
+            $($(
+                $(#[$doc])*
+                pub async fn $name(&self, request: v1::$request) -> Result<$response, Error> {
+                    let mut service = $service::new(self.channel.clone())
+                        .max_decoding_message_size(MAX_MESSAGE)
+                        .max_encoding_message_size(MAX_MESSAGE);
+                    Ok(service.$rpc(request).await?.into_inner())
+                }
+            )*)*
+        }
+    };
+}
+
+verbs! {
+    UsageServiceClient {
+    /// Records one call; the answer comes when the record is durable.
+    record => record(RecordRequest) -> v1::RecordResponse;
+    /// A page of records, newest first.
+    list_usage => list(ListUsageRequest) -> v1::ListUsageResponse;
+    /// Entries after a cursor: the kept history, then live. Never ends by itself.
+    follow => follow(FollowRequest) -> Streaming<v1::FollowResponse>;
+    /// The records that make a figure, what was dropped and which price applied.
+    explain => explain(ExplainRequest) -> v1::ExplainResponse;
+    }
+
+    ReportServiceClient {
+    /// Totals by any grouping over any window.
+    totals => totals(TotalsRequest) -> v1::TotalsResponse;
+    /// The 5-hour blocks with burn rate and projection.
+    blocks => blocks(BlocksRequest) -> v1::BlocksResponse;
+    /// What the waste rules found.
+    waste_analysis => waste_analysis(WasteRequest) -> v1::WasteResponse;
+    /// Advice drawn from the user's own records.
+    tips => tips(TipsRequest) -> v1::TipsResponse;
+    /// Embedding requests by day.
+    embeddings => embeddings(EmbeddingsRequest) -> v1::EmbeddingsResponse;
+    /// One analysis as a document.
+    export => export(ExportRequest) -> v1::ExportResponse;
+    }
+
+    SessionServiceClient {
+    /// Statistics of one session.
+    get_session => get(GetSessionRequest) -> v1::Session;
+    /// A page of sessions, the one used last first.
+    list_sessions => list(ListSessionsRequest) -> v1::ListSessionsResponse;
+    /// Ends an agent's current session and starts a new one.
+    reset_session => reset(ResetSessionRequest) -> v1::ResetSessionResponse;
+    }
+
+    BudgetServiceClient {
+    /// Creates a budget or replaces the one of that name.
+    set_budget => set(SetBudgetRequest) -> v1::Budget;
+    /// All budgets with their state now.
+    list_budgets => list(ListBudgetsRequest) -> v1::ListBudgetsResponse;
+    /// One budget with its state now.
+    get_budget => get(GetBudgetRequest) -> v1::BudgetState;
+    /// Removes a budget.
+    remove_budget => remove(RemoveBudgetRequest) -> v1::RemoveBudgetResponse;
+    }
+
+    TokenServiceClient {
+    /// Counts one text.
+    count => count(CountRequest) -> v1::Count;
+    /// Counts many texts in one call.
+    count_many => count_many(CountManyRequest) -> v1::CountManyResponse;
+    }
+
+    PriceServiceClient {
+    /// The rows of the price book.
+    list_prices => list(ListPricesRequest) -> v1::ListPricesResponse;
+    /// The price that applies to a model at an instant.
+    get_price => get(GetPriceRequest) -> v1::Price;
+    /// Adds or replaces the user's own price.
+    set_price => set(SetPriceRequest) -> v1::Price;
+    /// Removes the user's own price.
+    remove_price => remove(RemovePriceRequest) -> v1::RemovePriceResponse;
+    /// Takes prices from a LiteLLM price file.
+    import_prices => import(ImportPricesRequest) -> v1::ImportPricesResponse;
+    /// Computes the cost of every kept record again.
+    reprice => reprice(RepriceRequest) -> v1::RepriceResponse;
+    }
+
+    DaemonServiceClient {
+    /// Says who we are and learns who answers. [`Client::connect`] has done it already.
+    handshake => handshake(HandshakeRequest) -> v1::HandshakeResponse;
+    /// How the daemon is.
+    status => status(StatusRequest) -> v1::StatusResponse;
+    /// Reads all sources to their end; streams the progress.
+    import => import(ImportRequest) -> Streaming<v1::ImportProgress>;
+    /// Tells the daemon to drain and exit.
+    stop => stop(StopRequest) -> v1::StopResponse;
+    /// Writes a consistent copy of the ledger.
+    backup => backup(BackupRequest) -> v1::BackupResponse;
+    /// Checks the ledger or a copy of it.
+    verify => verify(VerifyRequest) -> v1::VerifyResponse;
+    /// Gives free space in the ledger's file back to the system.
+    compact => compact(CompactRequest) -> v1::CompactResponse;
+    /// Removes records older than a date; totals stay.
+    purge => purge(PurgeRequest) -> v1::PurgeResponse;
+    /// Replaces the ledger by a backup.
+    restore => restore(RestoreRequest) -> v1::RestoreResponse;
+    /// Starts an empty ledger.
+    reset_ledger => reset(ResetLedgerRequest) -> v1::ResetLedgerResponse;
+    /// The configuration in force, key by key.
+    config => config(ConfigRequest) -> v1::ConfigResponse;
+    }
+}
+
+impl Client {
+    /// Connects to the daemon of this user, found as [`Paths::from_env`] says.
+    ///
+    /// Errors: `Unavailable` when it is not running or cannot be started, `Forbidden` when the socket is not
+    /// ours, `Incompatible` when it speaks another contract.
+    pub async fn connect(options: &Options) -> Result<Client, Error> {
+        let paths = Paths::from_env()
+            .map_err(|e| Error::new(crate::Kind::Invalid, e.to_string()).with_exit_code(78))?;
+        Client::connect_at(&paths, options).await
+    }
+
+    /// Connects to the daemon at the given place. Errors as for [`Client::connect`].
+    pub async fn connect_at(paths: &Paths, options: &Options) -> Result<Client, Error> {
+        connect::connect(paths, options).await
+    }
+
+    pub(crate) fn over(channel: Channel) -> Client {
+        Client { channel }
+    }
+
+    /// Records a stream of calls; one answer when the stream ends.
+    pub async fn record_stream<S>(&self, requests: S) -> Result<v1::RecordStreamResponse, Error>
+    where
+        S: Stream<Item = v1::RecordRequest> + Send + 'static,
+    {
+        let mut service = UsageServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        Ok(service.record_stream(requests).await?.into_inner())
+    }
+
+    /// Runs one call with a limit on its duration; `Unavailable` when it takes longer.
+    pub async fn within<T>(
+        limit: Duration,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(limit, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::new(
+                crate::Kind::Unavailable,
+                format!("the daemon did not answer within {limit:?}"),
+            )),
+        }
+    }
+}
