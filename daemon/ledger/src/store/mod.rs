@@ -7,9 +7,23 @@ use std::ops::Range;
 use std::path::Path;
 
 use tokmon_core::Name;
-use tokmon_core::entry::{Entry, Record};
+use tokmon_core::entry::{Body, Entry, Record};
 use tokmon_core::id::Key;
 use tokmon_core::rollup::{Agg, Dimension, Dims};
+
+pub mod memory;
+
+pub use memory::MemoryStore;
+
+/// Version of the layout on disk that this program writes, and the newest that it reads.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Dropped lines that are kept by name for one call; the rest is only counted. A file copied a thousand
+/// times must not grow the ledger a thousandfold.
+pub const MAX_DROPPED_KEPT: usize = 8;
+
+/// Findings that a verification names; a file full of damage needs no longer list.
+pub const MAX_FINDINGS: usize = 100;
 
 /// What the writer hands over: all of it becomes durable, or none of it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,6 +47,71 @@ pub struct Staged {
     pub entry: Entry,
     /// For an amendment: the record as it stood, whose share leaves the rollups.
     pub previous: Option<Box<Record>>,
+}
+
+impl Batch {
+    /// Refuses a batch that breaks the sequence or contradicts itself.
+    pub(crate) fn check(&self, last_seq: u64) -> Result<()> {
+        let mut expected = last_seq;
+        for Staged { entry, previous } in &self.entries {
+            expected = expected.saturating_add(1);
+            if entry.seq != expected {
+                return Err(StoreError::Conflict(format!(
+                    "entry {} does not follow entry {}",
+                    entry.seq,
+                    expected - 1
+                )));
+            }
+            if matches!(entry.body, Body::Amend { .. }) != previous.is_some() {
+                return Err(StoreError::Conflict(format!(
+                    "entry {expected}: an amendment, and nothing else, comes with the record that it replaces"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The record that an entry brings, if it brings one.
+pub(crate) fn record_of(entry: &Entry) -> Option<&Record> {
+    match &entry.body {
+        Body::Usage(record) | Body::Amend { record, .. } => Some(record),
+        _ => None,
+    }
+}
+
+/// A record's names in the order of [`Dims`].
+pub(crate) fn names_of(record: &Record) -> [&Name; 7] {
+    let seen = &record.seen;
+    let who = &seen.who;
+    [
+        &who.agent,
+        &seen.provider,
+        &seen.model,
+        &who.project,
+        &who.session,
+        &who.tool,
+        &who.user,
+    ]
+}
+
+/// The keys under which a call may be known: copies of a call may carry a time on the other side of midnight.
+pub(crate) fn same_call(key: Key) -> impl Iterator<Item = Key> {
+    let near = [key.day.checked_sub(1), key.day.checked_add(1)];
+    let near = near
+        .into_iter()
+        .flatten()
+        .filter(move |&day| key.day != 0 && day != 0);
+    std::iter::once(key).chain(near.map(move |day| Key { day, hash: key.hash }))
+}
+
+/// A stored sum is what its records add up to. Its bounds in time may be wider: an amended call leaves them.
+pub(crate) fn agrees(stored: &Agg, counted: &Agg) -> bool {
+    let bounds = stored.first_ms <= counted.first_ms && stored.last_ms >= counted.last_ms;
+    let mut counted = counted.clone();
+    counted.first_ms = stored.first_ms;
+    counted.last_ms = stored.last_ms;
+    bounds && *stored == counted
 }
 
 /// A call that the store knows.
