@@ -3,14 +3,22 @@
 //! Time enters as a value, text enters as bytes, and what comes out is data. Everything here is a value
 //! type or a pure function, so every rule has its table of examples beside it.
 
+pub mod budget;
 pub mod entry;
 pub mod id;
 pub mod limits;
+pub mod merge;
 pub mod money;
 pub mod observation;
 pub mod refusal;
+pub mod report;
 pub mod rollup;
+pub mod session;
+pub mod time;
 pub mod tokens;
+
+#[cfg(test)]
+mod testing;
 
 /// A name that many records share (agent, model, project, …).
 pub type Name = std::sync::Arc<str>;

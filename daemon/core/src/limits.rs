@@ -40,3 +40,21 @@ pub const MAX_PARSER_STATE: usize = 64 * 1024;
 pub const MAX_BUDGETS: usize = 1_000;
 /// Most connections at once: far above any number of editors, far below the descriptor limit.
 pub const MAX_CONNECTIONS: usize = 1_024;
+/// Most agents whose current session is remembered: one person runs a handful.
+pub const MAX_AGENTS: usize = 1_024;
+/// Most sessions that one budget with a window per session counts at once; the one silent longest makes room.
+pub const MAX_BUDGET_SESSIONS: usize = 512;
+/// Most prices in one import: the public list has about 14,000.
+pub const MAX_PRICE_ROWS: usize = 100_000;
+/// Highest price of one token in pico-dollars, i.e. one dollar: a thousand times the dearest model.
+pub const MAX_PICO_PER_TOKEN: i64 = 1_000_000_000_000;
+/// Largest price multiplier: the dearest fast mode asks 6.
+pub const MAX_PRICE_FACTOR: i128 = 1_000;
+/// Most long-context tiers of one price: real ones have three.
+pub const MAX_PRICE_TIERS: usize = 8;
+/// Most price rows that the user sets or imports: ten times the public file.
+pub const MAX_PRICE_ROWS: usize = 50_000;
+/// Most (provider, model) pairs whose price is remembered; beyond it the memory starts anew.
+pub const MAX_PRICE_MEMO: usize = 4_096;
+/// Most notes that an import of prices returns.
+pub const MAX_IMPORT_NOTES: usize = 20;
