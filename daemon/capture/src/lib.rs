@@ -1,1 +1,13 @@
-//! Placeholder.
+//! Capture: what agents write down anyway becomes observations in the ledger.
+//!
+//! A root is walked for an agent's files, each file is read from where the ledger says it was left, every line
+//! goes through the agent's pure parser, and the observations travel to the ledger together with the new read
+//! position. A crash in between reads a line again; its content-derived key makes it a duplicate.
+
+pub mod agents;
+mod roots;
+mod status;
+
+pub use agents::Agent;
+pub use roots::{Root, find_roots};
+pub use status::{ParseFailure, Progress, SourceState, SourceStatus};
