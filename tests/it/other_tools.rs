@@ -1,0 +1,83 @@
+//! Programs that are not ours: a Python client that has only the contract, and MCP clients of the official SDK.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tokmon_tests::binaries;
+use tokmon_tests::env::{Env, Run};
+use tokmon_tests::tools;
+
+/// The published packages that the foreign clients use.
+const GRPC: [&str; 4] = [
+    "grpcio==1.85.1",
+    "grpcio-tools==1.85.1",
+    "grpcio-health-checking==1.85.1",
+    "grpcio-reflection==1.85.1",
+];
+const MCP: [&str; 1] = ["mcp==2.3.0"];
+
+/// The Python client with its stubs, ready to be called.
+struct Python {
+    python: PathBuf,
+    stubs: PathBuf,
+}
+
+impl Python {
+    fn new(env: &Env) -> Python {
+        let python = tools::python("grpc", &GRPC);
+        let stubs = env.path("stubs");
+        tools::python_stubs(&python, &stubs);
+        Python { python, stubs }
+    }
+
+    fn call(&self, env: &Env, arguments: &[&str]) -> Value {
+        let mut command = env.command(&self.python);
+        command
+            .arg(binaries::root().join("tests/python/client.py"))
+            .arg(env.socket())
+            .arg(&self.stubs)
+            .args(arguments);
+        Run::of(command, b"").success().json()
+    }
+}
+
+/// Calls tools of tokmon-mcp the way an editor does.
+fn mcp(env: &Env, mode: &str, calls: &Value) -> Value {
+    let python = tools::python("mcp", &MCP);
+    let mut command = env.command(python);
+    command
+        .arg(binaries::root().join("tests/python/mcp_client.py"))
+        .arg(binaries::tokmon_mcp())
+        .arg(mode);
+    Run::of(command, calls.to_string().as_bytes()).success().json()
+}
+
+#[test]
+fn python_speaks_to_the_daemon_with_nothing_but_the_contract() {
+    let env = Env::new();
+    let daemon = env.start_daemon();
+    let python = Python::new(&env);
+
+    let probe = python.call(&env, &["probe"]);
+    assert_eq!(probe["health"], "SERVING");
+    assert_eq!(probe["contract"], tokmon_proto::CONTRACT);
+    assert_eq!(probe["error"], json!(["NOT_FOUND", "not_found"]));
+    let services = probe["services"].as_array().expect("services");
+    for noun in ["Budget", "Daemon", "Price", "Report", "Session", "Token", "Usage"] {
+        let name = format!("tokmon.v1.{noun}Service");
+        assert!(services.contains(&json!(name)), "{name} is not in {services:?}");
+    }
+
+    let recorded = python.call(&env, &["record", "a", "b", "a"]);
+    let outcome = |at: usize| recorded["answers"][at]["outcome"].clone();
+    assert_eq!(outcome(0), "RECORD_OUTCOME_ADDED");
+    assert_eq!(outcome(2), "RECORD_OUTCOME_DUPLICATE");
+    assert_eq!(recorded["answers"][0]["cost_usd"], "0.0165");
+
+    let report = python.call(&env, &["report"]);
+    assert_eq!(
+        report,
+        json!({"requests": 2, "cost_usd": "0.033", "rows": {"claude-sonnet-4-5": 2}})
+    );
+    daemon.stop();
+}
