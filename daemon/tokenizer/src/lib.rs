@@ -1,1 +1,96 @@
-//! Placeholder.
+//! Counting text in tokens: exact where the model's encoding is public, an estimate that says so elsewhere.
+//!
+//! The vocabularies and the everyday work are `tiktoken-rs`'s. This crate adds what a daemon needs around it:
+//! encodings that load on first use and go away when idle, a table from model names to encodings that knows
+//! what it does not know, and bounds: any input up to [`MAX_TEXT_BYTES`] is counted in linear time and with
+//! memory that does not grow with its longest word.
+
+mod bpe;
+mod cut;
+mod encoding;
+#[cfg(test)]
+mod exactness;
+mod model;
+mod pieces;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+pub use encoding::Encoding;
+use encoding::Slots;
+pub use model::{Basis, profile};
+
+/// Largest text that is counted, in bytes (64 MiB): the largest message that the daemon takes holds it.
+pub const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
+
+/// A number of tokens, and how sure it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// The tokens of the text alone, without what a provider adds around a message.
+    pub tokens: u64,
+    /// The encoding that was used, e.g. `o200k_base`.
+    pub encoding: &'static str,
+    /// Whether it is the model's own encoding.
+    pub exact: bool,
+    /// Lower bound of the true figure; equals `tokens` when exact.
+    pub low: u64,
+    /// Upper bound of the true figure; equals `tokens` when exact.
+    pub high: u64,
+    /// For estimates: why it is one, and how it was made.
+    pub note: Option<String>,
+}
+
+/// A text that is not counted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the text has {bytes} bytes; at most {MAX_TEXT_BYTES} (64 MiB) are counted at once: split it")]
+pub struct TooLarge {
+    /// Size of the refused text.
+    pub bytes: usize,
+}
+
+/// Counts text. Cheap to make: encodings load when first needed.
+///
+/// Counting is work for a processor: call it where blocking is allowed.
+#[derive(Debug, Default)]
+pub struct Tokenizer {
+    slots: Slots,
+}
+
+impl Tokenizer {
+    /// A tokenizer with nothing loaded.
+    pub fn new() -> Tokenizer {
+        Tokenizer::default()
+    }
+
+    /// Counts `text` for `model`; an empty model stands for `gpt-5`.
+    ///
+    /// Invalid UTF-8 counts as replacement characters; special tokens such as `<|endoftext|>` count as the
+    /// text that they are. Errors: [`TooLarge`].
+    pub fn count(&self, text: &[u8], model: &str) -> Result<Count, TooLarge> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(TooLarge { bytes: text.len() });
+        }
+        let profile = profile(model);
+        let text: Cow<'_, str> = String::from_utf8_lossy(text);
+        let raw = self.slots.get(profile.encoding).count(&text);
+        Ok(profile.judge(raw))
+    }
+
+    /// Counts every text for the same model, in order. Errors: [`TooLarge`] for the first that is.
+    pub fn count_many<T: AsRef<[u8]>>(&self, texts: &[T], model: &str) -> Result<Vec<Count>, TooLarge> {
+        texts
+            .iter()
+            .map(|text| self.count(text.as_ref(), model))
+            .collect()
+    }
+
+    /// Frees the encodings that were not used for `idle`, and says how many that were.
+    pub fn unload_idle(&self, idle: Duration) -> usize {
+        self.slots.unload_idle(idle)
+    }
+
+    /// The encodings that are in memory.
+    pub fn loaded(&self) -> Vec<Encoding> {
+        self.slots.loaded()
+    }
+}
