@@ -3,8 +3,11 @@
 //! Time enters as a value, text enters as bytes, and what comes out is data. Everything here is a value
 //! type or a pure function, so every rule has its table of examples beside it.
 
+pub mod blocks;
 pub mod budget;
+pub mod embedding;
 pub mod entry;
+pub mod export;
 pub mod id;
 pub mod limits;
 pub mod merge;
@@ -15,7 +18,9 @@ pub mod report;
 pub mod rollup;
 pub mod session;
 pub mod time;
+pub mod tips;
 pub mod tokens;
+pub mod waste;
 
 #[cfg(test)]
 mod testing;
