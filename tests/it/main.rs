@@ -1,7 +1,14 @@
 //! End-to-end tests of the real programs, one module per noun, and the laws of the house.
 
+mod bad_input;
+mod budget;
 mod daemon;
+mod ledger;
 mod other_tools;
+mod price;
+mod report;
+mod session;
 mod tidy;
+mod token;
 mod units;
 mod usage;
