@@ -44,8 +44,6 @@ pub const MAX_CONNECTIONS: usize = 1_024;
 pub const MAX_AGENTS: usize = 1_024;
 /// Most sessions that one budget with a window per session counts at once; the one silent longest makes room.
 pub const MAX_BUDGET_SESSIONS: usize = 512;
-/// Most prices in one import: the public list has about 14,000.
-pub const MAX_PRICE_ROWS: usize = 100_000;
 /// Highest price of one token in pico-dollars, i.e. one dollar: a thousand times the dearest model.
 pub const MAX_PICO_PER_TOKEN: i64 = 1_000_000_000_000;
 /// Largest price multiplier: the dearest fast mode asks 6.
@@ -58,3 +56,13 @@ pub const MAX_PRICE_ROWS: usize = 50_000;
 pub const MAX_PRICE_MEMO: usize = 4_096;
 /// Most notes that an import of prices returns.
 pub const MAX_IMPORT_NOTES: usize = 20;
+/// Most observations that wait for the writer in all its callers' commands: bounds the memory of the queue.
+pub const WRITER_QUEUE_CALLS: usize = 65_536;
+/// Pieces of bulk work that wait for the writer: one is written while the next is parsed.
+pub const BULK_QUEUE: usize = 2;
+/// Entries after which the rules' state is saved again: bounds the replay after a crash.
+pub const CHECKPOINT_ENTRIES: u64 = 20_000;
+/// Records that one step of a purge removes: a step takes some ten milliseconds and others come in between.
+pub const PURGE_CHUNK: usize = 20_000;
+/// Entries that a follower is handed at once.
+pub const FOLLOW_PAGE: usize = 1_000;
