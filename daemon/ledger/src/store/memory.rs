@@ -195,10 +195,11 @@ impl Inner {
 
     fn remove_call(&mut self, at_ms: i64, seq: u64) -> Result<()> {
         self.by_time.remove(&(at_ms, seq));
+        let present = seq;
         let mut next = Some(seq);
         while let Some(seq) = next {
             let entry = self.entries.remove(&seq).ok_or_else(|| missing(seq))?;
-            if let Some(record) = record_of(&entry) {
+            if let Some(record) = record_of(&entry).filter(|_| seq == present) {
                 self.by_key.remove(&record.seen.key);
                 for key in same_call(record.seen.key) {
                     self.dropped.remove(&key);

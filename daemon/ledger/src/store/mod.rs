@@ -12,8 +12,10 @@ use tokmon_core::id::Key;
 use tokmon_core::rollup::{Agg, Dimension, Dims};
 
 pub mod memory;
+pub mod redb;
 
 pub use memory::MemoryStore;
+pub use redb::RedbStore;
 
 /// Version of the layout on disk that this program writes, and the newest that it reads.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -1,0 +1,243 @@
+//! Writing a batch.
+
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use redb::{ReadableTable, WriteTransaction};
+use tokmon_core::entry::Body;
+
+use super::super::{Batch, DropReason, Dropped, MAX_DROPPED_KEPT, Position, Result, StoreError, names_of, record_of};
+use super::chain::{self, Digest};
+use super::codec::{
+    ChainRow, CheckpointRow, DroppedLine, DroppedRow, PositionRow, seal_message, unseal_message,
+};
+use super::entry::{Ids, ids_of, to_row};
+use super::names::{Cache, Fresh, Interner};
+use super::sums::Sums;
+use super::tables::{self, key_bytes, time_bytes};
+
+/// The row of the rules' state.
+pub(super) const CHECKPOINT_KEY: &str = "state";
+
+/// Writes a batch into a transaction. What comes back is to be kept after the commit.
+pub(super) fn append(txn: &WriteTransaction, cache: &Cache, batch: &Batch) -> Result<Fresh> {
+    let mut interner = Interner::new(
+        cache,
+        txn.open_table(tables::DICT)?,
+        txn.open_table(tables::DICT_REV)?,
+    );
+    if !batch.entries.is_empty() {
+        append_entries(txn, &mut interner, batch)?;
+    }
+    if !batch.dropped.is_empty() {
+        append_dropped(txn, &mut interner, batch)?;
+    }
+    if !batch.positions.is_empty() || !batch.forgotten.is_empty() {
+        append_positions(txn, batch)?;
+    }
+    if let Some(state) = &batch.checkpoint {
+        let row = CheckpointRow {
+            seq: chain::last_seq(&txn.open_table(tables::CHAIN)?)?,
+            state: state.clone(),
+        };
+        let mut value = Vec::new();
+        seal_message(CHECKPOINT_KEY.as_bytes(), &row, &mut value);
+        txn.open_table(tables::STATE)?.insert(CHECKPOINT_KEY, value.as_slice())?;
+    }
+    Ok(interner.finish())
+}
+
+fn append_entries(txn: &WriteTransaction, interner: &mut Interner<'_, '_>, batch: &Batch) -> Result<()> {
+    let mut chain_table = txn.open_table(tables::CHAIN)?;
+    let last_seq = chain::last_seq(&chain_table)?;
+    batch.check(last_seq)?;
+    let mut calls = Calls::default();
+    let mut sums = Sums::default();
+    let mut digest = Digest::default();
+    let mut value = Vec::new();
+    let mut entries = txn.open_table(tables::ENTRY)?;
+    let mut end = entries.upper_bound_mut(Bound::<u64>::Unbounded)?;
+    for staged in &batch.entries {
+        let entry = &staged.entry;
+        let record = record_of(entry);
+        let ids = match record {
+            Some(record) => ids_of(record, |kind, name| interner.id(kind, name))?,
+            None => Ids::default(),
+        };
+        seal_message(&entry.seq.to_le_bytes(), &to_row(entry, &ids), &mut value);
+        end.insert_before(entry.seq, value.as_slice())?;
+        digest.entry(entry.seq, &value);
+        let Some(record) = record else { continue };
+        for name in names_of(record) {
+            digest.name(name);
+        }
+        digest.name(&record.seen.source.kind);
+        digest.name(&record.seen.source.path);
+        if let (Body::Amend { replaces, .. }, Some(previous)) = (&entry.body, &staged.previous) {
+            let ids = ids_of(previous, |kind, name| interner.id(kind, name))?;
+            sums.subtract(previous, &ids);
+            calls.replace(key_bytes(&previous.seen.key), previous.seen.at_ms, *replaces)?;
+        }
+        sums.add(record, &ids);
+        calls.add(key_bytes(&record.seen.key), record.seen.at_ms, entry.seq)?;
+    }
+    end.close()?;
+    calls.write(txn)?;
+    sums.write(txn)?;
+    let digest = digest.finish();
+    let head = chain::head(&txn.open_table(tables::STATE)?)?;
+    let row = ChainRow {
+        digest: digest.to_vec(),
+        purged: 0,
+    };
+    chain::put(&mut chain_table, last_seq + batch.entries.len() as u64, &row)?;
+    chain::put_head(txn, &chain::next_head(&head, &digest))
+}
+
+/// Where the present record of a call stood before the batch, and where it stands after it.
+struct Moved {
+    from: Option<u64>,
+    to: Option<u64>,
+}
+
+/// Changes of the two indexes that lead to the present record of a call.
+#[derive(Default)]
+struct Calls {
+    keys: HashMap<[u8; 16], Moved>,
+    come: Vec<[u8; 16]>,
+    gone: Vec<[u8; 16]>,
+}
+
+impl Calls {
+    fn replace(&mut self, key: [u8; 16], at_ms: i64, seq: u64) -> Result<()> {
+        let moved = self.keys.entry(key).or_insert(Moved {
+            from: Some(seq),
+            to: Some(seq),
+        });
+        if moved.to.take() != Some(seq) {
+            return Err(conflict(format!("entry {seq} is amended, but does not hold the call")));
+        }
+        self.gone.push(time_bytes(at_ms, seq));
+        Ok(())
+    }
+
+    fn add(&mut self, key: [u8; 16], at_ms: i64, seq: u64) -> Result<()> {
+        match self.keys.entry(key) {
+            Slot::Vacant(slot) => {
+                slot.insert(Moved {
+                    from: None,
+                    to: Some(seq),
+                });
+            }
+            Slot::Occupied(mut slot) => {
+                if let Some(other) = slot.get_mut().to.replace(seq) {
+                    return Err(conflict(format!("the call of entry {seq} is known as entry {other}")));
+                }
+            }
+        }
+        self.come.push(time_bytes(at_ms, seq));
+        Ok(())
+    }
+
+    fn write(mut self, txn: &WriteTransaction) -> Result<()> {
+        // Sorted, neighbours meet the same page; that is a third faster for small batches.
+        let mut keys: Vec<([u8; 16], Moved)> = self.keys.into_iter().collect();
+        keys.sort_unstable_by_key(|change| change.0);
+        let mut table = txn.open_table(tables::KEY)?;
+        for (key, moved) in keys {
+            let found = match moved.to {
+                Some(seq) => table.insert(&key, seq)?.map(|old| old.value()),
+                None => table.remove(&key)?.map(|old| old.value()),
+            };
+            if found != moved.from {
+                return Err(conflict(format!(
+                    "the call of entry {:?} is known as entry {found:?}",
+                    moved.to.or(moved.from)
+                )));
+            }
+        }
+        self.come.sort_unstable();
+        let mut table = txn.open_table(tables::TIME)?;
+        for time in &self.come {
+            table.insert(time, ())?;
+        }
+        for time in &self.gone {
+            if table.remove(time)?.is_none() {
+                let (at_ms, seq) = tables::time_of(time);
+                return Err(conflict(format!("entry {seq} has no call at {at_ms} ms")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn conflict(why: String) -> StoreError {
+    StoreError::Conflict(why)
+}
+
+fn append_dropped(txn: &WriteTransaction, interner: &mut Interner<'_, '_>, batch: &Batch) -> Result<()> {
+    let mut by_key: BTreeMap<[u8; 16], Vec<&Dropped>> = BTreeMap::new();
+    for (key, line) in &batch.dropped {
+        by_key.entry(key_bytes(key)).or_default().push(line);
+    }
+    let mut table = txn.open_table(tables::DROPPED)?;
+    let mut value = Vec::new();
+    for (key, lines) in by_key {
+        let mut row: DroppedRow = match table.get(&key)? {
+            Some(row) => unseal_message(&key, row.value(), "dropped lines")?,
+            None => DroppedRow::default(),
+        };
+        for line in lines {
+            let new = DroppedLine {
+                kind: interner.id(tables::KIND_SOURCE, &line.kind)?,
+                path: interner.id(tables::KIND_PATH, &line.path)?,
+                offset: line.offset,
+                reason: match line.reason {
+                    DropReason::Copy => 0,
+                    DropReason::Weaker => 1,
+                    DropReason::Replaced => 2,
+                },
+            };
+            if row.lines.iter().any(|old| (old.path, old.offset) == (new.path, new.offset)) {
+                continue;
+            }
+            row.count = row.count.saturating_add(1);
+            if row.lines.len() < MAX_DROPPED_KEPT {
+                row.lines.push(new);
+            }
+        }
+        seal_message(&key, &row, &mut value);
+        table.insert(&key, value.as_slice())?;
+    }
+    Ok(())
+}
+
+fn append_positions(txn: &WriteTransaction, batch: &Batch) -> Result<()> {
+    let mut table = txn.open_table(tables::POSITION)?;
+    for path in &batch.forgotten {
+        table.remove(&**path)?;
+    }
+    let mut value = Vec::new();
+    for position in &batch.positions {
+        seal_message(position.path.as_bytes(), &position_row(position), &mut value);
+        table.insert(&*position.path, value.as_slice())?;
+    }
+    Ok(())
+}
+
+fn position_row(position: &Position) -> PositionRow {
+    PositionRow {
+        agent: position.agent.to_string(),
+        device: position.file_id.0,
+        inode: position.file_id.1,
+        offset: position.offset,
+        size: position.size,
+        mtime_ns: position.mtime_ns,
+        tail_hash: position.tail_hash,
+        state: position.state.clone(),
+        parser_version: position.parser_version,
+        records: position.records,
+        failures: position.failures,
+    }
+}

@@ -1,0 +1,338 @@
+//! Entries as rows and back.
+
+use tokmon_core::Name;
+use tokmon_core::entry::{AmendReason, Body, Entry, Finding, Record};
+use tokmon_core::id::Key;
+use tokmon_core::money::Pico;
+use tokmon_core::observation::{Attribution, CallKind, Confidence, Observation, Provenance, Tier};
+use tokmon_core::tokens::Tokens;
+
+use super::super::{Result, StoreError, names_of};
+use super::codec::{
+    AmendRow, BodyRow, BudgetAlertRow, EntryRow, FindingRow, PriceRemovedRow, PurgedRow, RecordRow, SessionResetRow,
+    rule_number, rule_of, unseal_message,
+};
+use super::tables::{KIND_PATH, KIND_SOURCE, KINDS};
+
+/// Ids of a record's names: the dimensions, the source's kind, its path.
+pub(super) type Ids = [u32; KINDS];
+
+/// Gives every name of a record its id.
+pub(super) fn ids_of(record: &Record, mut id: impl FnMut(u8, &Name) -> Result<u32>) -> Result<Ids> {
+    let mut ids = Ids::default();
+    for (kind, name) in (0..).zip(names_of(record)) {
+        ids[kind as usize] = id(kind, name)?;
+    }
+    ids[KIND_SOURCE as usize] = id(KIND_SOURCE, &record.seen.source.kind)?;
+    ids[KIND_PATH as usize] = id(KIND_PATH, &record.seen.source.path)?;
+    Ok(ids)
+}
+
+/// The row of an entry. `ids` are those of its record, if it has one.
+pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
+    let (base, body) = match &entry.body {
+        Body::Usage(record) => (record.seen.at_ms, BodyRow::Usage(record_row(record, ids))),
+        Body::Amend {
+            replaces,
+            reason,
+            record,
+        } => (
+            record.seen.at_ms,
+            BodyRow::Amend(AmendRow {
+                replaces: *replaces,
+                reason: reason_number(*reason),
+                record: Some(record_row(record, ids)),
+            }),
+        ),
+        Body::SessionReset { agent, ended, started } => (
+            0,
+            BodyRow::SessionReset(SessionResetRow {
+                agent: agent.to_string(),
+                ended: ended.to_string(),
+                started: started.to_string(),
+            }),
+        ),
+        Body::BudgetSet(text) => (0, BodyRow::BudgetSet(text.to_string())),
+        Body::BudgetRemoved(name) => (0, BodyRow::BudgetRemoved(name.to_string())),
+        Body::BudgetAlert {
+            budget,
+            threshold,
+            percent,
+            window_start_ms,
+            message,
+        } => (
+            0,
+            BodyRow::BudgetAlert(BudgetAlertRow {
+                budget: budget.to_string(),
+                threshold: *threshold,
+                percent: *percent,
+                window_start_ms: *window_start_ms,
+                message: message.to_string(),
+            }),
+        ),
+        Body::PriceSet(text) => (0, BodyRow::PriceSet(text.to_string())),
+        Body::PriceRemoved { provider, model } => (
+            0,
+            BodyRow::PriceRemoved(PriceRemovedRow {
+                provider: provider.to_string(),
+                model: model.to_string(),
+            }),
+        ),
+        Body::Purged { horizon_ms, records } => (
+            0,
+            BodyRow::Purged(PurgedRow {
+                horizon_ms: *horizon_ms,
+                records: *records,
+            }),
+        ),
+    };
+    EntryRow {
+        recorded_ms: entry.recorded_at_ms.wrapping_sub(base),
+        body: Some(body),
+    }
+}
+
+fn record_row(record: &Record, ids: &Ids) -> RecordRow {
+    let seen = &record.seen;
+    let tokens = seen.tokens.to_array();
+    let used = tokens.iter().rposition(|&n| n != 0).map_or(0, |at| at + 1);
+    let (mut hash_a, mut hash_b) = ([0; 8], [0; 4]);
+    hash_a.copy_from_slice(&seen.key.hash[..8]);
+    hash_b.copy_from_slice(&seen.key.hash[8..]);
+    RecordRow {
+        ids: ids.to_vec(),
+        tokens: tokens[..used].to_vec(),
+        at_ms: seen.at_ms,
+        day: seen.key.day,
+        hash_a: u64::from_le_bytes(hash_a),
+        hash_b: u32::from_le_bytes(hash_b),
+        offset: seen.source.offset,
+        lines: seen.source.lines,
+        line_hash: seen.line_hash,
+        request_hash: seen.request_hash,
+        cost: record.cost.map(Into::into),
+        reported: seen.reported_cost.map(Into::into),
+        owner_ms: record.owner_at_ms.wrapping_sub(seen.at_ms),
+        waste: record.waste.iter().map(finding_row).collect(),
+        extra_output: seen.extra_output,
+        tier: match seen.tier {
+            Tier::Standard => 0,
+            Tier::Priority => 1,
+            Tier::Flex => 2,
+            Tier::Batch => 3,
+        },
+        confidence: match seen.confidence {
+            Confidence::Reported => 0,
+            Confidence::Counted => 1,
+            Confidence::Estimated => 2,
+        },
+        kind: match seen.kind {
+            CallKind::Completion => 0,
+            CallKind::Embedding => 1,
+            CallKind::CacheHit => 2,
+        },
+        fast: seen.fast,
+        us_region: seen.us_region,
+        failed: seen.failed,
+        sidechain: seen.sidechain,
+        owner_sidechain: record.owner_sidechain,
+        context: seen.who.context.as_deref().map(str::to_owned),
+    }
+}
+
+fn finding_row(finding: &Finding) -> FindingRow {
+    FindingRow {
+        rule: rule_number(finding.rule),
+        figure: finding.figure,
+        tokens: finding.wasted_tokens,
+        cost: (finding.wasted_cost != Pico::ZERO).then(|| finding.wasted_cost.into()),
+    }
+}
+
+/// Reads an entry's row without its names.
+pub(super) fn read_row(seq: u64, value: &[u8]) -> Result<EntryRow> {
+    unseal_message(&seq.to_le_bytes(), value, "an entry").map_err(|e| at_entry(seq, e))
+}
+
+/// Says which entry it was.
+fn at_entry(seq: u64, e: StoreError) -> StoreError {
+    match e {
+        StoreError::Damaged(why) => StoreError::Damaged(format!("entry {seq}: {why}")),
+        other => other,
+    }
+}
+
+/// The record in a row, if there is one, and the entry that it replaces.
+pub(super) fn record_in(row: &EntryRow) -> Option<(&RecordRow, Option<u64>)> {
+    match row.body.as_ref()? {
+        BodyRow::Usage(record) => Some((record, None)),
+        BodyRow::Amend(amend) => Some((amend.record.as_ref()?, Some(amend.replaces))),
+        _ => None,
+    }
+}
+
+impl RecordRow {
+    /// The call's key.
+    pub(super) fn key(&self) -> Key {
+        let mut hash = [0; 12];
+        hash[..8].copy_from_slice(&self.hash_a.to_le_bytes());
+        hash[8..].copy_from_slice(&self.hash_b.to_le_bytes());
+        Key { day: self.day, hash }
+    }
+}
+
+/// Reads an entry.
+pub(super) fn from_bytes(
+    seq: u64,
+    value: &[u8],
+    name: impl FnMut(u8, u32) -> Result<Name>,
+) -> Result<Entry> {
+    from_row(seq, read_row(seq, value)?, name).map_err(|e| at_entry(seq, e))
+}
+
+/// The entry of a row.
+pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Result<Name>) -> Result<Entry> {
+    let body = row.body.ok_or_else(|| strange("body"))?;
+    let mut base = 0;
+    let body = match body {
+        BodyRow::Usage(row) => {
+            base = row.at_ms;
+            Body::Usage(Box::new(record(row, name)?))
+        }
+        BodyRow::Amend(row) => {
+            let reason = match row.reason {
+                0 => AmendReason::Better,
+                1 => AmendReason::Attribution,
+                2 => AmendReason::Repriced,
+                _ => return Err(strange("reason")),
+            };
+            let inner = row.record.ok_or_else(|| strange("record"))?;
+            base = inner.at_ms;
+            Body::Amend {
+                replaces: row.replaces,
+                reason,
+                record: Box::new(record(inner, name)?),
+            }
+        }
+        BodyRow::SessionReset(row) => Body::SessionReset {
+            agent: row.agent.into(),
+            ended: row.ended.into(),
+            started: row.started.into(),
+        },
+        BodyRow::BudgetSet(text) => Body::BudgetSet(text.into()),
+        BodyRow::BudgetRemoved(name) => Body::BudgetRemoved(name.into()),
+        BodyRow::BudgetAlert(row) => Body::BudgetAlert {
+            budget: row.budget.into(),
+            threshold: row.threshold,
+            percent: row.percent,
+            window_start_ms: row.window_start_ms,
+            message: row.message.into(),
+        },
+        BodyRow::PriceSet(text) => Body::PriceSet(text.into()),
+        BodyRow::PriceRemoved(row) => Body::PriceRemoved {
+            provider: row.provider.into(),
+            model: row.model.into(),
+        },
+        BodyRow::Purged(row) => Body::Purged {
+            horizon_ms: row.horizon_ms,
+            records: row.records,
+        },
+    };
+    Ok(Entry {
+        seq,
+        recorded_at_ms: row.recorded_ms.wrapping_add(base),
+        body,
+    })
+}
+
+/// The ids in a row; it must hold exactly one for each kind.
+pub(super) fn ids_in(row: &RecordRow) -> Result<Ids> {
+    Ids::try_from(row.ids.as_slice()).map_err(|_| strange("list of names"))
+}
+
+fn record(row: RecordRow, mut name: impl FnMut(u8, u32) -> Result<Name>) -> Result<Record> {
+    let ids = ids_in(&row)?;
+    let mut of = |kind: u8| name(kind, ids[kind as usize]);
+    let mut tokens = [0; 11];
+    tokens
+        .get_mut(..row.tokens.len())
+        .ok_or_else(|| strange("list of tokens"))?
+        .copy_from_slice(&row.tokens);
+    let waste = row.waste.iter().map(finding).collect::<Result<Vec<_>>>()?;
+    let seen = Observation {
+        key: row.key(),
+        at_ms: row.at_ms,
+        who: Attribution {
+            agent: of(0)?,
+            project: of(3)?,
+            session: of(4)?,
+            tool: of(5)?,
+            user: of(6)?,
+            context: row.context.map(Into::into),
+        },
+        provider: of(1)?,
+        model: of(2)?,
+        tokens: Tokens::from_array(tokens),
+        tier: match row.tier {
+            0 => Tier::Standard,
+            1 => Tier::Priority,
+            2 => Tier::Flex,
+            3 => Tier::Batch,
+            _ => return Err(strange("tier")),
+        },
+        fast: row.fast,
+        us_region: row.us_region,
+        reported_cost: row.reported.map(Into::into),
+        confidence: match row.confidence {
+            0 => Confidence::Reported,
+            1 => Confidence::Counted,
+            2 => Confidence::Estimated,
+            _ => return Err(strange("confidence")),
+        },
+        kind: match row.kind {
+            0 => CallKind::Completion,
+            1 => CallKind::Embedding,
+            2 => CallKind::CacheHit,
+            _ => return Err(strange("kind of call")),
+        },
+        failed: row.failed,
+        extra_output: row.extra_output,
+        sidechain: row.sidechain,
+        line_hash: row.line_hash,
+        request_hash: row.request_hash,
+        source: Provenance {
+            kind: of(KIND_SOURCE)?,
+            path: of(KIND_PATH)?,
+            offset: row.offset,
+            lines: row.lines,
+        },
+    };
+    Ok(Record {
+        owner_at_ms: row.owner_ms.wrapping_add(seen.at_ms),
+        owner_sidechain: row.owner_sidechain,
+        cost: row.cost.map(Into::into),
+        waste,
+        seen,
+    })
+}
+
+fn finding(row: &FindingRow) -> Result<Finding> {
+    Ok(Finding {
+        rule: rule_of(row.rule).ok_or_else(|| strange("waste rule"))?,
+        figure: row.figure,
+        wasted_tokens: row.tokens,
+        wasted_cost: row.cost.map(Into::into).unwrap_or_default(),
+    })
+}
+
+fn reason_number(reason: AmendReason) -> u32 {
+    match reason {
+        AmendReason::Better => 0,
+        AmendReason::Attribution => 1,
+        AmendReason::Repriced => 2,
+    }
+}
+
+fn strange(what: &str) -> StoreError {
+    StoreError::Damaged(format!("a {what} that this program does not know"))
+}
