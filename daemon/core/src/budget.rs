@@ -8,7 +8,7 @@ mod span;
 
 use serde::{Deserialize, Serialize};
 
-pub use account::{Account, Counter, Crossing, Used, View};
+pub use account::{Account, Counter, Crossing, Place, Used, View};
 pub use span::Span;
 
 use crate::Name;

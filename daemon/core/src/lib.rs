@@ -5,6 +5,7 @@
 
 pub mod blocks;
 pub mod budget;
+pub mod decide;
 pub mod embedding;
 pub mod entry;
 pub mod export;
@@ -19,6 +20,7 @@ pub mod refusal;
 pub mod report;
 pub mod rollup;
 pub mod session;
+pub mod state;
 pub mod time;
 pub mod tips;
 pub mod tokens;

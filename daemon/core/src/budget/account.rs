@@ -75,6 +75,24 @@ pub struct Account {
     counters: Vec<Counter>,
 }
 
+/// When and in which session calls were made: what decides about their window.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// When.
+    pub at_ms: i64,
+    /// Whose session.
+    pub agent: &'a Name,
+    /// The session.
+    pub session: &'a Name,
+}
+
+impl Place<'_> {
+    fn of(record: &Record) -> Place<'_> {
+        let who = &record.seen.who;
+        Place { at_ms: record.seen.at_ms, agent: &who.agent, session: &who.session }
+    }
+}
+
 /// A threshold was crossed for the first time in its window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crossing {
@@ -138,33 +156,46 @@ impl Account {
     /// Takes a record into account at the instant it arrives; `previous` is the record it replaces.
     pub fn apply(&mut self, record: &Record, previous: Option<&Record>, now_ms: i64) -> Option<Crossing> {
         self.advance(now_ms);
-        if let Some(previous) = previous.filter(|p| self.budget.scope.covers(p)) {
-            let used = Used::of(&Agg::of(previous));
-            if let Some(at) = self.find(previous) {
-                self.counters[at].used.sub(&used);
-            }
+        if let Some(previous) = previous.filter(|p| self.budget.scope.covers(p))
+            && let Some(at) = self.find(&Place::of(previous))
+        {
+            self.counters[at].used.sub(&Used::of(&Agg::of(previous)));
         }
-        if !self.budget.scope.covers(record) || !self.still_counts(record.seen.at_ms, now_ms) {
+        if !self.budget.scope.covers(record) {
             return None;
         }
-        let at = self.find(record).or_else(|| self.start(record))?;
-        let counter = &mut self.counters[at];
-        counter.used.add(&Used::of(&Agg::of(record)));
-        counter.last_ms = counter.last_ms.max(record.seen.at_ms);
+        let at = self.add(&Place::of(record), &Used::of(&Agg::of(record)), now_ms)?;
         self.crossing(at)
     }
 
-    /// Adds a sum of past calls of one stretch of time, for a budget that begins in the middle of a window.
-    pub fn seed(&mut self, record: &Record, used: &Used, now_ms: i64) {
+    /// Adds a sum of past calls in the budget's scope, for a budget that begins in the middle of a window. Sums come
+    /// in the order of time.
+    pub fn seed(&mut self, place: &Place<'_>, used: &Used, now_ms: i64) {
         self.advance(now_ms);
-        if !self.still_counts(record.seen.at_ms, now_ms) {
-            return;
+        self.add(place, used, now_ms);
+    }
+
+    /// The instant before which nothing counts at `now_ms`: what [`Account::seed`] needs at most. Windows that begin
+    /// with a call may have begun up to their length ago, and the one before them decides when.
+    pub fn counts_from(&self, now_ms: i64) -> i64 {
+        match self.budget.window {
+            Span::Lifetime => 0,
+            Span::Session => now_ms.saturating_sub(7 * 24 * HOUR_MS),
+            Span::Hours(hours) => now_ms.saturating_sub(i64::from(hours) * HOUR_MS),
+            calendar => calendar.around(now_ms, &self.zone).map_or(now_ms, |(start, _)| start),
         }
-        if let Some(at) = self.find(record).or_else(|| self.start(record)) {
-            let counter = &mut self.counters[at];
-            counter.used.add(used);
-            counter.last_ms = counter.last_ms.max(record.seen.at_ms);
+    }
+
+    /// Adds to the counter of a window that still runs, and says which it is.
+    fn add(&mut self, place: &Place<'_>, used: &Used, now_ms: i64) -> Option<usize> {
+        if !self.still_counts(place.at_ms, now_ms) {
+            return None;
         }
+        let at = self.find(place).or_else(|| self.start(place))?;
+        let counter = &mut self.counters[at];
+        counter.used.add(used);
+        counter.last_ms = counter.last_ms.max(place.at_ms);
+        Some(at)
     }
 
     /// How the budget stands.
@@ -212,17 +243,16 @@ impl Account {
         }
     }
 
-    fn find(&self, record: &Record) -> Option<usize> {
-        let (at, who) = (record.seen.at_ms, &record.seen.who);
+    fn find(&self, place: &Place<'_>) -> Option<usize> {
         self.counters.iter().position(|c| match &c.session {
-            Some((agent, session)) => *agent == who.agent && *session == who.session,
-            None => (c.start_ms..c.end_ms).contains(&at),
+            Some((agent, session)) => agent == place.agent && session == place.session,
+            None => (c.start_ms..c.end_ms).contains(&place.at_ms),
         })
     }
 
-    /// Begins the window of a record.
-    fn start(&mut self, record: &Record) -> Option<usize> {
-        let (at, who) = (record.seen.at_ms, &record.seen.who);
+    /// Begins the window of a call.
+    fn start(&mut self, place: &Place<'_>) -> Option<usize> {
+        let at = place.at_ms;
         let (start_ms, end_ms) = match self.budget.window {
             Span::Session | Span::Lifetime => (0, i64::MAX),
             Span::Hours(hours) => {
@@ -242,7 +272,7 @@ impl Account {
         self.counters.push(Counter {
             start_ms,
             end_ms,
-            session: per_session.then(|| (who.agent.clone(), who.session.clone())),
+            session: per_session.then(|| (place.agent.clone(), place.session.clone())),
             used: Used::default(),
             last_ms: i64::MIN,
             alerted: 0,

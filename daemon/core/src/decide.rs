@@ -1,0 +1,313 @@
+//! Decisions: what a request means for the ledger, given what it stands at. Each either refuses or says what to
+//! write down; nothing is changed before that is applied.
+
+use crate::Name;
+use crate::budget::{Account, Budget, Crossing};
+use crate::entry::{AmendReason, Body, Record};
+use crate::limits::{
+    MAX_AHEAD_MS, MAX_BUDGETS, MAX_CONTEXT_CHARS, MAX_NAME_BYTES, MAX_PRICE_ROWS, MAX_REPORTED_USD,
+    MAX_TOKENS_PER_CALL, MIN_AT_MS,
+};
+use crate::merge::{Candidate, Loss, Verdict, merge};
+use crate::model;
+use crate::money::{PICO_PER_USD, Pico};
+use crate::observation::Observation;
+use crate::price::{Costing, PriceRow};
+use crate::refusal::Refusal;
+use crate::report::figures;
+use crate::session;
+use crate::state::{BudgetEntry, Draft};
+
+/// What to do with a figure that contradicts another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Refuse it: somebody asks and can be told.
+    Ask,
+    /// Make the best of it: it was read from a file that nobody can mend.
+    Read,
+}
+
+/// What a call means for the ledger.
+#[derive(Debug)]
+pub enum Recorded {
+    /// It ended before the purge horizon, whose totals are kept: it must not count again.
+    TooOld,
+    /// Nothing is written, and why the line lost.
+    Known(Loss),
+    /// These are written, in order; the last is the call's record.
+    Written {
+        /// The session that is opened for it first.
+        opened: Option<Body>,
+        /// The call's record.
+        body: Body,
+        /// How it compared with the record that was known, if one was.
+        verdict: Option<Verdict>,
+        /// How its cost was found.
+        costing: Option<Costing>,
+    },
+}
+
+impl Draft {
+    /// Checks an observation and fills in what it leaves open.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] names the field as the contract calls it.
+    pub fn prepare(&self, mut seen: Observation, now_ms: i64, manner: Manner) -> Result<Observation, Refusal> {
+        let invalid = |field, problem: String, allowed: &str| Err(Refusal::invalid(field, problem, allowed));
+        let who = &mut seen.who;
+        if who.agent.is_empty() {
+            who.agent = "api".into();
+        }
+        if who.user.is_empty() {
+            who.user = self.rules().user.clone();
+        }
+        for (field, name) in [
+            ("agent", &who.agent),
+            ("session", &who.session),
+            ("project", &who.project),
+            ("user", &who.user),
+            ("tool", &who.tool),
+            ("provider", &seen.provider),
+            ("model", &seen.model),
+        ] {
+            if name.len() > MAX_NAME_BYTES {
+                return invalid(field, format!("{} bytes long", name.len()), "at most 1024 bytes");
+            }
+        }
+        if seen.model.is_empty() {
+            return invalid("model", "it is empty".to_owned(), "the model's name as the provider gives it");
+        }
+        who.context = who.context.take().filter(|_| self.rules().keep_notes).map(cut_note);
+        if seen.provider.is_empty() {
+            seen.provider = model::guess_provider(&seen.model).unwrap_or_default().into();
+        }
+        if seen.at_ms < MIN_AT_MS || seen.at_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
+            let problem = format!("{} ms is not a time at which a call can have ended", seen.at_ms);
+            return invalid("at_ms", problem, "milliseconds since 1970, from 2015 to a day from now");
+        }
+        for (field, tokens) in BUCKETS.into_iter().zip(seen.tokens.to_array()) {
+            if tokens > MAX_TOKENS_PER_CALL {
+                return invalid(field, format!("{tokens} is more than one call can use"), "0 to 1,000,000,000");
+            }
+        }
+        if seen.tokens.reasoning > seen.tokens.answer() {
+            if manner == Manner::Ask {
+                let problem = format!("{} is more than the output", seen.tokens.reasoning);
+                return invalid("tokens.reasoning", problem, "at most tokens.output, of which it is a part");
+            }
+            seen.tokens.reasoning = seen.tokens.answer();
+        }
+        seen.extra_output = seen.extra_output.min(MAX_TOKENS_PER_CALL);
+        let cost = seen.reported_cost.unwrap_or_default();
+        if cost < Pico::ZERO || cost.0 > MAX_REPORTED_USD * PICO_PER_USD {
+            if manner == Manner::Ask {
+                return invalid("reported_cost", format!("${cost}"), "0 to 1,000,000 dollars");
+            }
+            seen.reported_cost = None;
+        }
+        Ok(seen)
+    }
+
+    /// Decides about a prepared call. `known` is the entry and the record that hold it now.
+    pub fn record(&mut self, mut new: Candidate, known: Option<(u64, &Record)>, now_ms: i64) -> Recorded {
+        if new.seen.at_ms < self.state.purge_horizon_ms {
+            return Recorded::TooOld;
+        }
+        let Some((replaces, known)) = known else {
+            let opened = self.place_in_session(&mut new.seen, now_ms);
+            let (record, costing) = self.price(new, None);
+            let body = Body::Usage(Box::new(record));
+            return Recorded::Written { opened, body, verdict: None, costing };
+        };
+        if new.seen.who.session.is_empty() {
+            new.seen.who.session = known.seen.who.session.clone();
+        }
+        let mut merged = Candidate::of(known);
+        let verdict = merge(&mut merged, new);
+        let reason = match verdict {
+            Verdict::Lost(loss) => return Recorded::Known(loss),
+            Verdict::Replaced => AmendReason::Better,
+            Verdict::Attributed(_) => AmendReason::Attribution,
+        };
+        let (record, costing) = self.price(merged, (reason == AmendReason::Attribution).then_some(known));
+        let record = Box::new(record);
+        let body = Body::Amend { replaces, reason, record };
+        Recorded::Written { opened: None, body, verdict: Some(verdict), costing }
+    }
+
+    /// A call without a session belongs to the one that is open for its agent; when there is none, one is opened.
+    fn place_in_session(&self, seen: &mut Observation, now_ms: i64) -> Option<Body> {
+        if !seen.who.session.is_empty() {
+            return None;
+        }
+        let agent = &seen.who.agent;
+        if let Some(open) = self.state.sessions.opened(agent) {
+            seen.who.session = open.clone();
+            return None;
+        }
+        let started = session::new_id(agent, self.state.last_seq + 1, now_ms);
+        seen.who.session = started.clone();
+        Some(Body::SessionReset { agent: agent.clone(), ended: "".into(), started })
+    }
+
+    /// Prices a call and lets the waste rules see it; `same` is its record when its usage is unchanged.
+    fn price(&mut self, call: Candidate, same: Option<&Record>) -> (Record, Option<Costing>) {
+        let costing = self.state.book.cost(&call.seen);
+        let cost = costing.as_ref().map(|c| c.total);
+        let waste = match same {
+            Some(same) => same.waste.clone(),
+            None => self.rules.waste.check(&mut self.recent, &call.seen, cost),
+        };
+        let record = Record {
+            owner_at_ms: call.owner_at_ms,
+            owner_sidechain: call.owner_sidechain,
+            // An unchanged call keeps the price that it was recorded at until it is repriced.
+            cost: same.map_or(cost, |same| same.cost),
+            waste,
+            seen: call.seen,
+        };
+        (record, costing)
+    }
+
+    /// The record at today's prices. `None` when its cost stays as it is.
+    pub fn reprice(&self, record: &Record) -> Option<Record> {
+        let cost = self.state.book.cost(&record.seen).map(|c| c.total);
+        if cost == record.cost {
+            return None;
+        }
+        let mut record = record.clone();
+        record.cost = cost;
+        let total = record.seen.tokens.total();
+        for finding in &mut record.waste {
+            finding.wasted_cost = figures::share(cost.unwrap_or_default(), finding.wasted_tokens, total);
+        }
+        Some(record)
+    }
+
+    /// Ends an agent's current session and starts another.
+    ///
+    /// # Errors
+    /// The agent's name is too long.
+    pub fn reset_session(&self, agent: &Name, now_ms: i64) -> Result<Body, Refusal> {
+        if agent.len() > MAX_NAME_BYTES {
+            let allowed = format!("at most {MAX_NAME_BYTES} bytes");
+            return Err(Refusal::invalid("agent", format!("{} bytes long", agent.len()), allowed));
+        }
+        let agent: Name = if agent.is_empty() { "api".into() } else { agent.clone() };
+        let ended = self.state.sessions.current(&agent).map_or_else(|| "".into(), |(_, session)| session.clone());
+        let started = session::new_id(&agent, self.state.last_seq + 1, now_ms);
+        Ok(Body::SessionReset { agent, ended, started })
+    }
+
+    /// Begins to set a budget: checks it, and gives the account that past calls are counted into.
+    ///
+    /// # Errors
+    /// A field is wrong, the zone does not exist, or there are too many budgets.
+    pub fn open_account(&self, budget: Budget) -> Result<Account, Refusal> {
+        let budget = budget.checked()?;
+        if !budget.timezone.is_empty() && (self.rules().zones)(&budget.timezone).is_none() {
+            let problem = format!("{:?} is not a time zone", budget.timezone.chars().take(80).collect::<String>());
+            return Err(Refusal::invalid("timezone", problem, "an IANA name such as Europe/Berlin"));
+        }
+        if self.state.budgets.len() >= MAX_BUDGETS && !self.state.budgets.contains_key(&budget.name) {
+            return Err(Refusal::invalid("name", "there are too many budgets", format!("at most {MAX_BUDGETS}")));
+        }
+        Ok(self.account(budget, Vec::new()))
+    }
+
+    /// Sets a budget with what it has counted so far.
+    pub fn set_budget_body(&self, account: &Account) -> Body {
+        let entry = BudgetEntry {
+            budget: (**account.budget()).clone(),
+            counters: account.counters().to_vec(),
+        };
+        Body::BudgetSet(serde_json::to_string(&entry).unwrap_or_default().into())
+    }
+
+    /// Removes a budget.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn remove_budget(&self, name: &Name) -> Result<Body, Refusal> {
+        if self.state.budgets.contains_key(name) {
+            return Ok(Body::BudgetRemoved(name.clone()));
+        }
+        let what = format!("budget {:?}", name.chars().take(80).collect::<String>());
+        Err(Refusal::NotFound { what })
+    }
+
+    /// Sets prices.
+    ///
+    /// # Errors
+    /// A row is wrong, or there are too many.
+    pub fn set_prices_body(&self, rows: &[PriceRow]) -> Result<Body, Refusal> {
+        if rows.is_empty() || rows.len() > MAX_PRICE_ROWS {
+            let allowed = format!("1 to {MAX_PRICE_ROWS}");
+            return Err(Refusal::invalid("prices", format!("{} rows", rows.len()), allowed));
+        }
+        for row in rows {
+            row.check()?;
+        }
+        Ok(Body::PriceSet(serde_json::to_string(rows).unwrap_or_default().into()))
+    }
+
+    /// Removes the user's own price of a model.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn remove_price(&self, provider: &Name, model: &Name) -> Result<Body, Refusal> {
+        if self.state.book.clone().remove(provider, model) {
+            return Ok(Body::PriceRemoved { provider: provider.clone(), model: model.clone() });
+        }
+        let what = format!("own price of {:?}", format!("{provider}/{model}").chars().take(80).collect::<String>());
+        Err(Refusal::NotFound { what })
+    }
+
+    /// Moves the purge horizon. `None`: it is there already.
+    ///
+    /// # Errors
+    /// It lies in the future.
+    pub fn purge(&self, horizon_ms: i64, records: u64, now_ms: i64) -> Result<Option<Body>, Refusal> {
+        if horizon_ms > now_ms || horizon_ms <= 0 {
+            let problem = format!("{horizon_ms} ms is not in the past");
+            return Err(Refusal::invalid("before_ms", problem, "milliseconds since 1970, up to now"));
+        }
+        Ok((horizon_ms > self.state.purge_horizon_ms).then_some(Body::Purged { horizon_ms, records }))
+    }
+}
+
+/// The entry that tells of a crossed threshold.
+pub fn alert(crossing: &Crossing) -> Body {
+    Body::BudgetAlert {
+        budget: crossing.budget.clone(),
+        threshold: crossing.threshold,
+        percent: crossing.percent,
+        window_start_ms: crossing.window_start_ms,
+        message: crossing.message.as_str().into(),
+    }
+}
+
+/// The buckets of [`Tokens::to_array`](crate::tokens::Tokens::to_array) as the contract calls them.
+const BUCKETS: [&str; 11] = [
+    "tokens.input",
+    "tokens.output",
+    "tokens.reasoning",
+    "tokens.cache_read",
+    "tokens.cache_write_5m",
+    "tokens.cache_write_1h",
+    "tokens.input_audio",
+    "tokens.output_audio",
+    "tokens.input_image",
+    "tokens.output_image",
+    "tokens.web_searches",
+];
+
+fn cut_note(note: Name) -> Name {
+    match note.char_indices().nth(MAX_CONTEXT_CHARS) {
+        Some((at, _)) => note[..at].into(),
+        None => note,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! The fold: what the ledger's entries add up to, one after the other.
+//!
+//! [`State`] is what everybody may look at; [`Draft`] is the writer's own, with the memory of the waste rules beside
+//! it. Applying the same entries to the same draft gives the same state, so a checkpoint and the entries after it
+//! are as good as all of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::Name;
+use crate::budget::{Account, Budget, Counter, Crossing};
+use crate::entry::{AmendReason, Body, Entry, Record};
+use crate::price::{Origin, PriceBook, PriceRow};
+use crate::session::Sessions;
+use crate::waste::{Recent, WasteRules};
+
+/// What the rules go by, apart from the entries.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The prices that came with the program.
+    pub bundled: PriceBook,
+    /// The waste rules.
+    pub waste: WasteRules,
+    /// Notes of calls are kept.
+    pub keep_notes: bool,
+    /// The zone of budgets that name none.
+    pub zone: TimeZone,
+    /// Finds a zone by its IANA name.
+    pub zones: fn(&str) -> Option<TimeZone>,
+    /// Who calls that name no user belong to.
+    pub user: Name,
+}
+
+/// What the ledger stands at.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Prices: the bundled ones, with what the user imported and set.
+    pub book: PriceBook,
+    /// Budgets by name.
+    pub budgets: BTreeMap<Name, Arc<Account>>,
+    /// Current sessions.
+    pub sessions: Sessions,
+    /// Records of calls that ended before this instant were purged; 0: none.
+    pub purge_horizon_ms: i64,
+    /// The last entry.
+    pub last_seq: u64,
+    /// When it was accepted. Never decreases.
+    pub last_recorded_ms: i64,
+}
+
+/// The writer's state.
+#[derive(Debug)]
+pub struct Draft {
+    /// What everybody may look at.
+    pub state: State,
+    pub(crate) recent: Recent,
+    pub(crate) rules: Arc<Rules>,
+}
+
+/// Version of the checkpoint. Another one is not read: then all entries are applied again.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    version: u32,
+    last_seq: u64,
+    last_recorded_ms: i64,
+    purge_horizon_ms: i64,
+    sessions: Sessions,
+    budgets: Vec<BudgetEntry>,
+    prices: Vec<PriceRow>,
+    recent: Recent,
+}
+
+/// A budget with what its running windows had used, as an entry and as part of a checkpoint.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct BudgetEntry {
+    pub(crate) budget: Budget,
+    pub(crate) counters: Vec<Counter>,
+}
+
+impl Draft {
+    /// The state before the first entry.
+    pub fn new(rules: Arc<Rules>) -> Draft {
+        Draft {
+            state: State {
+                book: rules.bundled.clone(),
+                budgets: BTreeMap::new(),
+                sessions: Sessions::default(),
+                purge_horizon_ms: 0,
+                last_seq: 0,
+                last_recorded_ms: 0,
+            },
+            recent: Recent::default(),
+            rules,
+        }
+    }
+
+    /// Goes on from a checkpoint. `None` when it is of another version or cannot be read; the entries can.
+    pub fn load(rules: Arc<Rules>, checkpoint: &[u8]) -> Option<Draft> {
+        let saved: Checkpoint = serde_json::from_slice(checkpoint).ok()?;
+        if saved.version != VERSION {
+            return None;
+        }
+        let mut draft = Draft::new(rules);
+        draft.recent = saved.recent;
+        draft.state.sessions = saved.sessions;
+        draft.state.purge_horizon_ms = saved.purge_horizon_ms;
+        draft.state.last_seq = saved.last_seq;
+        draft.state.last_recorded_ms = saved.last_recorded_ms;
+        draft.set_prices(saved.prices);
+        for entry in saved.budgets {
+            draft.set_budget(entry);
+        }
+        Some(draft)
+    }
+
+    /// Saves the state for [`Draft::load`].
+    pub fn save(&self) -> Vec<u8> {
+        let state = &self.state;
+        let saved = Checkpoint {
+            version: VERSION,
+            last_seq: state.last_seq,
+            last_recorded_ms: state.last_recorded_ms,
+            purge_horizon_ms: state.purge_horizon_ms,
+            sessions: state.sessions.clone(),
+            budgets: state
+                .budgets
+                .values()
+                .map(|account| BudgetEntry {
+                    budget: (**account.budget()).clone(),
+                    counters: account.counters().to_vec(),
+                })
+                .collect(),
+            prices: state.book.rows().filter(|row| row.origin != Origin::Bundled).cloned().collect(),
+            recent: self.recent.clone(),
+        };
+        // Only maps with keys that are no text can fail to become JSON, and there is none.
+        serde_json::to_vec(&saved).unwrap_or_default()
+    }
+
+    /// The rules that it goes by.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// Applies an entry that was just decided. `previous` is the record that an amendment replaces. Returns the
+    /// budgets' thresholds that it crosses; each becomes an entry after this one.
+    pub fn apply(&mut self, entry: &Entry, previous: Option<&Record>) -> Vec<Crossing> {
+        let state = &mut self.state;
+        state.last_seq = entry.seq;
+        state.last_recorded_ms = state.last_recorded_ms.max(entry.recorded_at_ms);
+        match &entry.body {
+            Body::Usage(record) => return self.count(record, None, entry.recorded_at_ms),
+            Body::Amend { record, .. } => {
+                if let Some(previous) = previous {
+                    return self.count(record, Some(previous), entry.recorded_at_ms);
+                }
+            }
+            Body::SessionReset { agent, started, .. } => state.sessions.open(agent, started, entry.recorded_at_ms),
+            Body::BudgetSet(json) => {
+                if let Ok(entry) = serde_json::from_str(json) {
+                    self.set_budget(entry);
+                }
+            }
+            Body::BudgetRemoved(name) => drop(state.budgets.remove(name)),
+            Body::BudgetAlert { .. } => {}
+            Body::PriceSet(json) => self.set_prices(serde_json::from_str(json).unwrap_or_default()),
+            Body::PriceRemoved { provider, model } => drop(state.book.remove(provider, model)),
+            Body::Purged { horizon_ms, .. } => state.purge_horizon_ms = state.purge_horizon_ms.max(*horizon_ms),
+        }
+        Vec::new()
+    }
+
+    /// Applies an entry that was read back: as [`Draft::apply`], and the waste rules see the call again, which they
+    /// saw before when it was decided.
+    pub fn replay(&mut self, entry: &Entry, previous: Option<&Record>) {
+        if let Body::Usage(record) | Body::Amend { record, reason: AmendReason::Better, .. } = &entry.body {
+            self.rules.waste.check(&mut self.recent, &record.seen, record.cost);
+        }
+        self.apply(entry, previous);
+    }
+
+    fn count(&mut self, record: &Record, previous: Option<&Record>, now_ms: i64) -> Vec<Crossing> {
+        let who = &record.seen.who;
+        self.state.sessions.used(&who.agent, &who.session, record.seen.at_ms);
+        let mut crossings = Vec::new();
+        for account in self.state.budgets.values_mut() {
+            crossings.extend(Arc::make_mut(account).apply(record, previous, now_ms));
+        }
+        crossings
+    }
+
+    pub(crate) fn account(&self, budget: Budget, counters: Vec<Counter>) -> Account {
+        let rules = &self.rules;
+        let named = (!budget.timezone.is_empty()).then(|| (rules.zones)(&budget.timezone)).flatten();
+        Account::new(Arc::new(budget), named.unwrap_or_else(|| rules.zone.clone()), counters)
+    }
+
+    fn set_budget(&mut self, entry: BudgetEntry) {
+        let account = self.account(entry.budget, entry.counters);
+        self.state.budgets.insert(account.budget().name.clone(), Arc::new(account));
+    }
+
+    fn set_prices(&mut self, rows: Vec<PriceRow>) {
+        let (imported, set): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.origin == Origin::Import);
+        if !imported.is_empty() {
+            self.state.book.import(imported);
+        }
+        for row in set {
+            // It was checked when it was decided; a row that an older program accepted and this one does not is
+            // left out, which shows as an unpriced model.
+            drop(self.state.book.set(row));
+        }
+    }
+}
