@@ -1,3 +1,35 @@
 //! The durable ledger: one sequence of entries, one writer, exactly once.
+//!
+//! [`Ledger`] is the handle. What it writes goes through one thread that makes every batch durable before it answers;
+//! what it reads comes from consistent snapshots. The rules are `tokmon-core`'s, the keeping is a [`store`]'s.
 
+mod answer;
+mod clock;
+mod error;
+mod explain;
+mod follow;
+mod lanes;
+mod ledger;
+mod ops;
+mod page;
+mod place;
+mod query;
+mod replay;
+mod reprice;
+mod seed;
+mod shared;
+mod slot;
 pub mod store;
+mod upkeep;
+mod writer;
+
+pub use answer::{
+    Chunk, Health, Imported, Outcome, Page, Purged, Receipt, Repriced, RepricedModel, SessionResetDone, Swapped,
+};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::LedgerError;
+pub use explain::{Explained, Explanation};
+pub use follow::Follower;
+pub use ledger::{Ledger, Settings};
+pub use query::{RecordsQuery, SessionsQuery};
+pub use store::{Dropped, DropReason, Position, SessionRow, Stats, StoreError, Verification};

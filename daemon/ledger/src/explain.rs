@@ -1,0 +1,154 @@
+//! Where a figure comes from: the records that make it, what was dropped beside them, and the price of each.
+
+use std::collections::BTreeSet;
+
+use tokmon_core::entry::Entry;
+use tokmon_core::limits::MAX_PAGE;
+use tokmon_core::money::Pico;
+use tokmon_core::observation::CallKind;
+use tokmon_core::price::Costing;
+use tokmon_core::refusal::Refusal;
+use tokmon_core::report::Filter;
+use tokmon_core::tokens::Tokens;
+
+use crate::error::LedgerError;
+use crate::ledger::Ledger;
+use crate::query::{RecordsQuery, covers, record};
+use crate::store::Dropped;
+
+/// One record and what stands behind it.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// The entry that holds the call's present record.
+    pub entry: Entry,
+    /// Today's price of the call. Its total differs from the record's cost when the book changed since.
+    pub costing: Option<Costing>,
+    /// Lines that told of the same call and were not counted, at most 8.
+    pub dropped: Vec<Dropped>,
+    /// Their number.
+    pub dropped_total: u64,
+}
+
+/// A page of records with the sums over everything that was asked about.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// This page, newest first.
+    pub records: Vec<Explained>,
+    /// Where the next page begins; `None`: this was the last one.
+    pub next: Option<String>,
+    /// Calls; cache hits of embeddings are none.
+    pub requests: u64,
+    /// Lines that were not counted.
+    pub duplicates_dropped: u64,
+    /// Tokens of the calls.
+    pub tokens: Tokens,
+    /// Their cost.
+    pub cost: Pico,
+    /// "provider/model" of calls without a known price, sorted.
+    pub unpriced_models: Vec<String>,
+}
+
+impl Ledger {
+    /// Explains the figures of a window.
+    ///
+    /// # Errors
+    /// As [`Ledger::records`].
+    pub fn explain(&self, query: &RecordsQuery) -> Result<Explanation, LedgerError> {
+        let page = self.records(query)?;
+        let mut explanation = self.sum(query)?;
+        explanation.next = page.next;
+        for entry in page.items {
+            explanation.records.push(self.explain_one(entry)?);
+        }
+        Ok(explanation)
+    }
+
+    /// Explains one entry. One that was replaced since is explained as it stood.
+    ///
+    /// # Errors
+    /// `Refused` with `NotFound` when there is no record at that position, or the store's error.
+    pub fn explain_entry(&self, seq: u64) -> Result<Explanation, LedgerError> {
+        let entry = self.entry(seq)?.filter(|entry| record(entry).is_some());
+        let Some(entry) = entry else {
+            return Err(Refusal::NotFound { what: format!("record {seq}") }.into());
+        };
+        let mut explanation = Explanation::nothing();
+        explanation.add(&entry);
+        let explained = self.explain_one(entry)?;
+        explanation.duplicates_dropped = explained.dropped_total;
+        explanation.records.push(explained);
+        Ok(explanation)
+    }
+
+    fn explain_one(&self, entry: Entry) -> Result<Explained, LedgerError> {
+        let Some(record) = record(&entry) else {
+            return Ok(Explained { entry, costing: None, dropped: Vec::new(), dropped_total: 0 });
+        };
+        let costing = self.state().book.cost(&record.seen);
+        let key = record.seen.key;
+        let (dropped, dropped_total) = self.shared().slot.read(|store| Ok(store.dropped(key)?))?;
+        Ok(Explained { entry, costing, dropped, dropped_total })
+    }
+
+    /// The sums, a step at a time: no snapshot lives long, however large the window is.
+    fn sum(&self, query: &RecordsQuery) -> Result<Explanation, LedgerError> {
+        let mut sum = Explanation::nothing();
+        let range = query.from_ms.unwrap_or(i64::MIN)..query.to_ms.unwrap_or(i64::MAX);
+        let everything = query.filter == Filter::default();
+        let mut before = None;
+        loop {
+            let more = self.shared().slot.read(|store| {
+                let step = store.records(range.clone(), before, MAX_PAGE)?;
+                for entry in &step {
+                    let Some(record) = record(entry) else {
+                        continue;
+                    };
+                    before = Some((record.seen.at_ms, entry.seq));
+                    if everything || covers(&query.filter, record) {
+                        sum.add(entry);
+                        sum.duplicates_dropped += store.dropped(record.seen.key)?.1;
+                    }
+                }
+                Ok(step.len() == MAX_PAGE)
+            })?;
+            if !more {
+                sum.unpriced_models = std::mem::take(&mut sum.unpriced_models)
+                    .into_iter()
+                    .collect::<BTreeSet<String>>()
+                    .into_iter()
+                    .collect();
+                return Ok(sum);
+            }
+        }
+    }
+}
+
+impl Explanation {
+    fn nothing() -> Explanation {
+        Explanation {
+            records: Vec::new(),
+            next: None,
+            requests: 0,
+            duplicates_dropped: 0,
+            tokens: Tokens::default(),
+            cost: Pico::ZERO,
+            unpriced_models: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        let Some(record) = record(entry).filter(|record| record.seen.kind != CallKind::CacheHit) else {
+            return;
+        };
+        self.requests += 1;
+        self.tokens.add(&record.seen.tokens);
+        self.cost += record.cost.unwrap_or_default();
+        if record.cost.is_none() {
+            let (provider, model) = (&record.seen.provider, &record.seen.model);
+            let name = if provider.is_empty() { model.to_string() } else { format!("{provider}/{model}") };
+            if !self.unpriced_models.contains(&name) {
+                self.unpriced_models.push(name);
+            }
+        }
+    }
+}

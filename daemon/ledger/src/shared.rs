@@ -1,0 +1,102 @@
+//! What the writer, the readers and the followers share.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
+use tokmon_core::state::{Rules, State};
+
+use crate::answer::Health;
+use crate::clock::Clock;
+use crate::lanes::Lanes;
+use crate::place::Place;
+use crate::slot::Slot;
+
+/// Where the ledger ends now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// Counts how often another ledger was put in place: positions of one mean nothing in the next.
+    pub(crate) generation: u64,
+    /// The last durable entry.
+    pub(crate) last_seq: u64,
+    /// Nothing will follow.
+    pub(crate) closed: bool,
+}
+
+/// See the module.
+pub(crate) struct Shared {
+    pub(crate) lanes: Lanes,
+    pub(crate) slot: Slot,
+    pub(crate) place: Place,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) tail: watch::Sender<Tail>,
+    state: RwLock<Arc<State>>,
+    health: RwLock<Health>,
+    beats: AtomicU64,
+    /// Maintenance that keeps the writer waiting, which is no reason to think it dead.
+    maintenance: AtomicU32,
+}
+
+impl Shared {
+    pub(crate) fn new(slot: Slot, place: Place, clock: Arc<dyn Clock>, rules: Arc<Rules>, state: State) -> Shared {
+        let tail = Tail { generation: 0, last_seq: state.last_seq, closed: false };
+        Shared {
+            lanes: Lanes::new(),
+            slot,
+            place,
+            clock,
+            rules,
+            tail: watch::Sender::new(tail),
+            state: RwLock::new(Arc::new(state)),
+            health: RwLock::new(Health::Serving),
+            beats: AtomicU64::new(0),
+            maintenance: AtomicU32::new(0),
+        }
+    }
+
+    /// The state after the last durable batch.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows a new state and wakes the followers.
+    pub(crate) fn publish(&self, state: &State) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state.clone());
+        self.tail.send_if_modified(|tail| {
+            let moved = tail.last_seq != state.last_seq;
+            tail.last_seq = state.last_seq;
+            moved
+        });
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.health.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_health(&self, health: Health) {
+        *self.health.write().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    /// The writer lives.
+    pub(crate) fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the writer showed that it lives; asks it to do so again.
+    pub(crate) fn heartbeat(&self) -> u64 {
+        self.lanes.ping();
+        if self.maintenance.load(Ordering::Relaxed) > 0 {
+            self.beat();
+        }
+        self.beats.load(Ordering::Relaxed)
+    }
+
+    /// Runs maintenance for which the writer may have to wait.
+    pub(crate) fn maintain<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.maintenance.fetch_add(1, Ordering::Relaxed);
+        let result = work();
+        self.maintenance.fetch_sub(1, Ordering::Relaxed);
+        result
+    }
+}

@@ -1,0 +1,101 @@
+//! Care of the ledger: copies, checks, space, retention, and putting another one in its place.
+
+use std::path::{Path, PathBuf};
+
+use tokmon_core::refusal::Refusal;
+
+use crate::answer::{Change, Purged, Swapped};
+use crate::error::LedgerError;
+use crate::ledger::{Ledger, blocking};
+use crate::ops::Bulk;
+use crate::store::Verification;
+use crate::writer::guarded;
+
+impl Ledger {
+    /// Writes a consistent copy into a new file while appends go on. Blocks. Returns its size in bytes and the last
+    /// entry in it.
+    ///
+    /// # Errors
+    /// `Store(Conflict)` when the file exists, or the store's error.
+    pub fn backup(&self, to: &Path) -> Result<(u64, u64), LedgerError> {
+        self.shared().slot.read(|store| Ok(store.backup(to)?))
+    }
+
+    /// Checks checksums, the chain and the rollups against the entries: of this ledger, or of a file that is not in
+    /// use. Blocks.
+    ///
+    /// # Errors
+    /// The store's error; findings are no error.
+    pub fn verify(&self, path: Option<&Path>) -> Result<Verification, LedgerError> {
+        match path {
+            None => self.shared().slot.read(|store| Ok(guarded(|| store.verify())?)),
+            Some(path) => Ok(guarded(|| self.shared().place.open_other(path)?.verify())?),
+        }
+    }
+
+    /// Gives free space in the file back. Blocks, and reads and appends wait meanwhile. Returns the sizes before and
+    /// after, in bytes.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub fn compact(&self) -> Result<(u64, u64), LedgerError> {
+        let shared = self.shared();
+        shared.maintain(|| shared.slot.read(|store| Ok(guarded(|| store.compact())?)))
+    }
+
+    /// Removes the records of calls that ended before an instant; totals stay. From then on calls before it are not
+    /// taken any more, so that they cannot count twice.
+    ///
+    /// # Errors
+    /// `Refused` when the instant lies ahead; otherwise as [`Ledger::import`]. A purge that was interrupted is
+    /// completed by the next.
+    pub async fn purge(&self, before_ms: i64, dry_run: bool) -> Result<Purged, LedgerError> {
+        if before_ms <= 0 || before_ms > self.shared().clock.now_ms().max(self.state().last_recorded_ms) {
+            let problem = format!("{before_ms} ms is not in the past");
+            return Err(Refusal::invalid("before_ms", problem, "milliseconds since 1970, up to now").into());
+        }
+        if dry_run {
+            let this = self.clone();
+            let count = move || this.shared().slot.read(|store| Ok(store.count_before(before_ms)?));
+            return Ok(Purged { records: blocking(count).await?, horizon_ms: before_ms });
+        }
+        // The horizon first, durably: a call whose key is gone must not be taken for a new one.
+        self.change(Change::Purge(before_ms)).await?;
+        let horizon_ms = self.state().purge_horizon_ms;
+        let mut records = 0;
+        loop {
+            let removed = self.bulk(|reply| Bulk::Purge(horizon_ms, reply)).await?;
+            records += removed;
+            if removed == 0 {
+                return Ok(Purged { records, horizon_ms });
+            }
+        }
+    }
+
+    /// Puts a copy of a ledger's file in the place of this ledger, which is kept aside.
+    ///
+    /// # Errors
+    /// The file is not a sound ledger: nothing is changed then. `Unavailable` when the ledger cannot write.
+    pub async fn restore(&self, from: &Path) -> Result<Swapped, LedgerError> {
+        let (place, from) = (self.shared().place.clone(), from.to_owned());
+        let staged = blocking(move || Ok(guarded(|| place.stage(&from))?)).await?;
+        self.swap(Some(staged)).await
+    }
+
+    /// Starts an empty ledger; the present one is kept aside.
+    ///
+    /// # Errors
+    /// `Unavailable` when the ledger cannot write.
+    pub async fn reset(&self) -> Result<Swapped, LedgerError> {
+        self.swap(None).await
+    }
+
+    /// Where the ledger lies.
+    pub fn path(&self) -> &Path {
+        self.shared().place.path()
+    }
+
+    async fn swap(&self, staged: Option<PathBuf>) -> Result<Swapped, LedgerError> {
+        self.bulk(|reply| Bulk::Swap(staged, reply)).await
+    }
+}

@@ -1,0 +1,367 @@
+//! One turn of the writer: what waits becomes entries of one batch, decided in order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokmon_core::budget::Crossing;
+use tokmon_core::decide::{self, Manner, Recorded};
+use tokmon_core::entry::{AmendReason, Body, Entry, Record};
+use tokmon_core::id::Key;
+use tokmon_core::merge::{Candidate, Loss, Verdict, merge};
+use tokmon_core::observation::Observation;
+use tokmon_core::refusal::Refusal;
+use tokmon_core::state::Draft;
+
+use super::answers::{Answer, Pending};
+use crate::answer::{Change, Chunk, Imported, Outcome, Receipt};
+use crate::error::LedgerError;
+use crate::ops::{Bulk, Quick, Reply};
+use crate::seed;
+use crate::shared::Shared;
+use crate::store::{Batch, DropReason, Dropped, Known, Staged, StoreError};
+
+/// A batch in the making.
+pub(crate) struct Turn<'a> {
+    draft: &'a mut Draft,
+    shared: &'a Arc<Shared>,
+    now_ms: i64,
+    batch: Batch,
+    answers: Vec<Answer>,
+    /// The calls of this turn that are known, from the store and from the turn itself.
+    known: HashMap<Key, Known>,
+    trouble: Option<StoreError>,
+    /// The state is saved with this batch: a purge takes away the entries that a replay would need.
+    save_after: bool,
+}
+
+impl<'a> Turn<'a> {
+    /// Reads the clock and looks all calls up at once.
+    pub(crate) fn begin(
+        draft: &'a mut Draft,
+        shared: &'a Arc<Shared>,
+        quick: &[Quick],
+        bulk: Option<&Bulk>,
+    ) -> Result<Turn<'a>, StoreError> {
+        let mut keys: Vec<Key> = Vec::new();
+        for op in quick {
+            if let Quick::Record(calls, _) = op {
+                keys.extend(calls.iter().map(|seen| seen.key));
+            }
+        }
+        match bulk {
+            Some(Bulk::Import(chunk, _)) => keys.extend(chunk.observations.iter().map(|seen| seen.key)),
+            Some(Bulk::Reprice(calls, _)) => keys.extend(calls),
+            _ => {}
+        }
+        // In the order of the store's index: neighbours share pages.
+        keys.sort_unstable();
+        keys.dedup();
+        let found = super::guarded(|| {
+            shared.slot.read(|store| Ok(store.known(&keys)?)).map_err(|error| match error {
+                LedgerError::Store(error) => error,
+                other => StoreError::Io(other.to_string()),
+            })
+        })?;
+        let known = keys.into_iter().zip(found).filter_map(|(key, known)| Some((key, known?))).collect();
+        // The sequence is the order; a clock that jumps back does not make it go back.
+        let now_ms = shared.clock.now_ms().max(draft.state.last_recorded_ms);
+        Ok(Turn {
+            draft,
+            shared,
+            now_ms,
+            batch: Batch::default(),
+            answers: Vec::new(),
+            known,
+            trouble: None,
+            save_after: false,
+        })
+    }
+
+    /// The batch, the answers that wait for it, and what makes it void.
+    pub(crate) fn end(mut self) -> (Batch, Vec<Answer>, Option<StoreError>) {
+        if self.save_after {
+            self.batch.checkpoint = Some(self.draft.save());
+        }
+        (self.batch, self.answers, self.trouble)
+    }
+
+    pub(crate) fn quick(&mut self, op: Quick) {
+        match op {
+            Quick::Record(calls, reply) => self.record(calls, reply),
+            Quick::Change(change, reply) => match self.change(change) {
+                Ok(bodies) => {
+                    let from = self.batch.entries.len();
+                    for body in bodies {
+                        self.push(body, None);
+                    }
+                    let made = self.batch.entries[from..].iter().map(|staged| staged.entry.clone()).collect();
+                    self.answers.push(Answer::Change(reply, made));
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            },
+        }
+    }
+
+    pub(crate) fn bulk(&mut self, op: Bulk, permit: OwnedSemaphorePermit) {
+        match op {
+            Bulk::Import(chunk, reply) => {
+                let imported = self.import(chunk);
+                self.answers.push(Answer::Import(reply, imported, permit));
+            }
+            Bulk::Reprice(keys, reply) => {
+                let changed = self.reprice(&keys);
+                self.answers.push(Answer::Reprice(reply, changed, permit));
+            }
+            other => other.fail(LedgerError::Closed),
+        }
+    }
+
+    /// Adds an entry, and the alerts that it sets off after it.
+    fn push(&mut self, body: Body, previous: Option<Box<Record>>) -> (u64, Vec<Crossing>) {
+        let seq = self.draft.state.last_seq + 1;
+        let entry = Entry { seq, recorded_at_ms: self.now_ms, body };
+        let crossings = self.draft.apply(&entry, previous.as_deref());
+        self.batch.entries.push(Staged { entry, previous });
+        for crossing in &crossings {
+            self.push(decide::alert(crossing), None);
+        }
+        (seq, crossings)
+    }
+
+    /// Records calls that somebody asked to record: all, or none when one is refused.
+    fn record(&mut self, calls: Vec<Observation>, reply: Reply<Vec<Receipt>>) {
+        let prepared: Result<Vec<Observation>, Refusal> =
+            calls.into_iter().map(|seen| self.draft.prepare(seen, self.now_ms, Manner::Ask)).collect();
+        match prepared {
+            Ok(prepared) => {
+                let pending = prepared.into_iter().map(|seen| self.record_one(seen)).collect();
+                self.answers.push(Answer::Record(reply, pending));
+            }
+            Err(refusal) => drop(reply.send(Err(refusal.into()))),
+        }
+    }
+
+    fn record_one(&mut self, seen: Observation) -> Pending {
+        let key = seen.key;
+        let known = self.known.remove(&key);
+        let new = Candidate::new(seen.clone());
+        let decided = self.draft.record(new, known.as_ref().map(|k| (k.seq, &k.record)), self.now_ms);
+        match decided {
+            Recorded::Written { opened, body, verdict, costing } => {
+                opened.into_iter().for_each(|body| drop(self.push(body, None)));
+                let record = match &body {
+                    Body::Usage(record) | Body::Amend { record, .. } => (**record).clone(),
+                    _ => unreachable!("a call becomes a usage or an amendment"),
+                };
+                if let (Some(known), Some(verdict)) = (&known, verdict) {
+                    self.drop_loser(&known.record.seen, &seen, verdict);
+                }
+                let (seq, alerts) = self.push(body, known.map(|known| Box::new(known.record)));
+                // The same call may come once more in this very batch.
+                self.known.insert(key, Known { seq, record: record.clone() });
+                let outcome = if verdict.is_some() { Outcome::Amended } else { Outcome::Added };
+                Pending { seq, outcome, record, costing, alerts }
+            }
+            Recorded::Known(loss) => {
+                self.drop_line(&seen, loss);
+                let outcome = Outcome::Duplicate;
+                match known {
+                    Some(known) => {
+                        let record = known.record.clone();
+                        let seq = known.seq;
+                        self.known.insert(key, known);
+                        let costing = self.draft.state.book.cost(&record.seen);
+                        Pending { seq, outcome, record, costing, alerts: Vec::new() }
+                    }
+                    None => self.uncounted(seen, outcome),
+                }
+            }
+            Recorded::TooOld => {
+                if let Some(known) = known {
+                    self.known.insert(key, known);
+                }
+                self.uncounted(seen, Outcome::TooOld)
+            }
+        }
+    }
+
+    /// The receipt of a call that is not in the ledger.
+    fn uncounted(&self, seen: Observation, outcome: Outcome) -> Pending {
+        let costing = self.draft.state.book.cost(&seen);
+        let record = Record {
+            owner_at_ms: seen.at_ms,
+            owner_sidechain: seen.sidechain,
+            cost: costing.as_ref().map(|c| c.total),
+            waste: Vec::new(),
+            seen,
+        };
+        Pending { seq: 0, outcome, record, costing, alerts: Vec::new() }
+    }
+
+    /// Takes a source's chunk. Lines of one call are merged before they meet the ledger, so a call that streamed in
+    /// ten lines is one entry.
+    fn import(&mut self, chunk: Chunk) -> Imported {
+        let mut imported = Imported::default();
+        let mut calls: Vec<Candidate> = Vec::with_capacity(chunk.observations.len());
+        let mut places: HashMap<Key, usize> = HashMap::with_capacity(chunk.observations.len());
+        for (index, seen) in chunk.observations.into_iter().enumerate() {
+            let seen = match self.draft.prepare(seen, self.now_ms, Manner::Read) {
+                Ok(seen) => seen,
+                Err(refusal) => {
+                    imported.refused.push((index, refusal));
+                    continue;
+                }
+            };
+            match places.entry(seen.key) {
+                std::collections::hash_map::Entry::Vacant(place) => {
+                    place.insert(calls.len());
+                    calls.push(Candidate::new(seen));
+                }
+                std::collections::hash_map::Entry::Occupied(place) => {
+                    let call = &mut calls[*place.get()];
+                    let former = source_of(&call.seen);
+                    let line = source_of(&seen);
+                    let key = seen.key;
+                    let verdict = merge(call, Candidate::new(seen));
+                    imported.duplicates += 1;
+                    self.drop_by(key, former, line, verdict);
+                }
+            }
+        }
+        for call in calls {
+            self.import_one(call, &mut imported);
+        }
+        self.batch.positions.extend(chunk.positions);
+        self.batch.forgotten.extend(chunk.forgotten);
+        imported
+    }
+
+    fn import_one(&mut self, call: Candidate, imported: &mut Imported) {
+        let key = call.seen.key;
+        let known = self.known.remove(&key);
+        let line = known.as_ref().map(|_| source_of(&call.seen));
+        match self.draft.record(call, known.as_ref().map(|k| (k.seq, &k.record)), self.now_ms) {
+            Recorded::Written { opened, body, verdict, .. } => {
+                opened.into_iter().for_each(|body| drop(self.push(body, None)));
+                match (&known, verdict, line) {
+                    (Some(known), Some(verdict), Some(line)) => {
+                        imported.amended += 1;
+                        self.drop_by(key, source_of(&known.record.seen), line, verdict);
+                    }
+                    _ => imported.added += 1,
+                }
+                self.push(body, known.map(|known| Box::new(known.record)));
+            }
+            Recorded::Known(loss) => {
+                imported.duplicates += u64::from(loss != Loss::Reread);
+                if let Some(line) = line {
+                    self.drop_reason(key, line, loss);
+                }
+            }
+            Recorded::TooOld => imported.too_old += 1,
+        }
+    }
+
+    fn reprice(&mut self, keys: &[Key]) -> u64 {
+        let mut changed = 0;
+        for key in keys {
+            let Some(known) = self.known.remove(key) else {
+                continue;
+            };
+            if let Some(record) = self.draft.reprice(&known.record) {
+                let record = Box::new(record);
+                let body = Body::Amend { replaces: known.seq, reason: AmendReason::Repriced, record };
+                self.push(body, Some(Box::new(known.record)));
+                changed += 1;
+            }
+        }
+        changed
+    }
+
+    fn change(&mut self, change: Change) -> Result<Vec<Body>, LedgerError> {
+        let (draft, now_ms) = (&*self.draft, self.now_ms);
+        let body = match change {
+            Change::ResetSession(agent) => draft.reset_session(&agent, now_ms)?,
+            Change::RemoveBudget(name) => draft.remove_budget(&name)?,
+            Change::SetPrices(rows) => draft.set_prices_body(&rows)?,
+            Change::RemovePrice(provider, model) => draft.remove_price(&provider, &model)?,
+            Change::SetBudget(budget) => {
+                let mut account = draft.open_account(budget)?;
+                let seeded = self.shared.slot.read(|store| seed::seed(store, &mut account, now_ms));
+                self.tell(seeded)?;
+                // Calls of this very batch are not in the store yet.
+                for staged in &self.batch.entries {
+                    if let Body::Usage(record) | Body::Amend { record, .. } = &staged.entry.body {
+                        drop(account.apply(record, staged.previous.as_deref(), now_ms));
+                    }
+                }
+                self.draft.set_budget_body(&account)
+            }
+            Change::Purge(horizon_ms) => {
+                let counted = self.shared.slot.read(|store| Ok(store.count_before(horizon_ms)?));
+                let records = self.tell(counted)?;
+                match self.draft.purge(horizon_ms, records, now_ms)? {
+                    Some(body) => {
+                        self.save_after = true;
+                        body
+                    }
+                    None => return Ok(Vec::new()),
+                }
+            }
+        };
+        Ok(vec![body])
+    }
+
+    /// Remembers that the store failed: what was decided on its word is void.
+    fn tell<T>(&mut self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        result.map_err(|error| {
+            let text = error.to_string();
+            self.trouble = Some(match error {
+                LedgerError::Store(error) => error,
+                _ => StoreError::Io(text.clone()),
+            });
+            LedgerError::Unavailable(format!("{text}; nothing was written"))
+        })
+    }
+
+    fn drop_loser(&mut self, known: &Observation, new: &Observation, verdict: Verdict) {
+        self.drop_by(new.key, source_of(known), source_of(new), verdict);
+    }
+
+    fn drop_line(&mut self, seen: &Observation, loss: Loss) {
+        self.drop_reason(seen.key, source_of(seen), loss);
+    }
+
+    /// Notes the line that lost: the former one when it was replaced, else the new one.
+    fn drop_by(&mut self, key: Key, mut former: Dropped, line: Dropped, verdict: Verdict) {
+        match verdict {
+            Verdict::Replaced => {
+                // The same line read better by a newer parser is still one line.
+                if (&former.path, former.offset) != (&line.path, line.offset) || former.path.is_empty() {
+                    former.reason = DropReason::Replaced;
+                    self.batch.dropped.push((key, former));
+                }
+            }
+            Verdict::Attributed(loss) | Verdict::Lost(loss) => self.drop_reason(key, line, loss),
+        }
+    }
+
+    fn drop_reason(&mut self, key: Key, mut line: Dropped, loss: Loss) {
+        line.reason = match loss {
+            Loss::Reread => return,
+            Loss::Copy => DropReason::Copy,
+            Loss::Weaker => DropReason::Weaker,
+        };
+        self.batch.dropped.push((key, line));
+    }
+}
+
+fn source_of(seen: &Observation) -> Dropped {
+    Dropped {
+        kind: seen.source.kind.clone(),
+        path: seen.source.path.clone(),
+        offset: seen.source.offset,
+        reason: DropReason::Copy,
+    }
+}
