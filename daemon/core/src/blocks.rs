@@ -238,3 +238,6 @@ impl Blocks {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

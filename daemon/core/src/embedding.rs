@@ -210,3 +210,145 @@ fn read_usd<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pico, D::Error
         ))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::report;
+
+    /// 2026-11-20T12:00:00Z.
+    const NOW: i64 = 1_795_176_000_000;
+
+    fn agg(requests: u64, tokens: u64, hits: u64, usd: &str) -> Agg {
+        Agg {
+            // Other calls of that day do not count.
+            requests: requests + 5,
+            embedding_requests: requests,
+            embedding_tokens: tokens,
+            embedding_cost: Pico::parse_usd(usd).unwrap(),
+            cache_hits: hits,
+            ..Agg::empty()
+        }
+    }
+
+    fn summary(days: u32, rows: &[(&[&str], Agg)]) -> EmbeddingSummary {
+        let window = embedding_window(days, NOW, &TimeZone::UTC).unwrap();
+        summarise(
+            &report(rows),
+            &window,
+            &TimeZone::UTC,
+            &EmbeddingLimits::default(),
+        )
+    }
+
+    #[test]
+    fn seven_days_with_empty_ones_and_a_real_cache_efficiency() {
+        let summary = summary(
+            0,
+            &[
+                (&["2026-11-15"], agg(3, 900, 1, "0.000018")),
+                (&["2026-11-20"], agg(1, 100, 3, "0.000002")),
+            ],
+        );
+        let days: Vec<_> = summary
+            .days
+            .iter()
+            .map(|d| (d.date.as_str(), d.requests, d.cache_hits))
+            .collect();
+        assert_eq!(
+            days,
+            [
+                ("2026-11-14", 0, 0),
+                ("2026-11-15", 3, 1),
+                ("2026-11-16", 0, 0),
+                ("2026-11-17", 0, 0),
+                ("2026-11-18", 0, 0),
+                ("2026-11-19", 0, 0),
+                ("2026-11-20", 1, 3),
+            ]
+        );
+        let total = &summary.total;
+        assert_eq!((total.requests, total.tokens, total.cache_hits), (4, 1_000, 4));
+        // A thousand tokens at 0.02 dollars per million.
+        assert_eq!(total.cost, Pico(20_000_000));
+        assert!((summary.cache_efficiency_percent - 50.0).abs() < 1e-9);
+        assert!(summary.warnings.is_empty());
+    }
+
+    #[test]
+    fn a_day_that_reaches_the_threshold_is_told_with_its_figures() {
+        let summary = summary(1, &[(&["2026-11-20"], agg(3, 1_000_000, 1, "0.02"))]);
+        assert_eq!(
+            summary.warnings,
+            [
+                "2026-11-20: 1,000,000 embedding tokens ($0.02) reached the daily threshold of 1,000,000 tokens"
+            ]
+        );
+        assert!(
+            self::summary(1, &[(&["2026-11-20"], agg(3, 999_999, 1, "0.02"))])
+                .warnings
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_week_beyond_four_fifths_of_its_budget_is_told() {
+        let over = summary(
+            30,
+            &[
+                (&["2026-11-01"], agg(1, 9, 0, "5")),
+                (&["2026-11-14"], agg(1, 9, 0, "8.01")),
+            ],
+        );
+        assert_eq!(
+            over.warnings,
+            ["Embeddings cost $8.01 in the last 7 days, over 80 % of the weekly budget of $10.00"]
+        );
+        // Exactly four fifths, and more before the last seven days, is within it.
+        let within = summary(
+            30,
+            &[
+                (&["2026-11-13"], agg(1, 9, 0, "5")),
+                (&["2026-11-14"], agg(1, 9, 0, "8")),
+            ],
+        );
+        assert!(within.warnings.is_empty());
+    }
+
+    #[test]
+    fn days_and_limits_are_bounded() {
+        assert!(embedding_window(MAX_DAYS + 1, NOW, &TimeZone::UTC).is_err());
+        let havana = TimeZone::get("America/Havana").unwrap();
+        let window = embedding_window(MAX_DAYS, NOW, &havana).unwrap();
+        let summary = summarise(&report(&[]), &window, &havana, &EmbeddingLimits::default());
+        assert_eq!(summary.days.len(), MAX_DAYS as usize);
+        assert_eq!(summary.cache_efficiency_percent, 0.0);
+    }
+
+    #[test]
+    fn limits_are_read_from_configuration() {
+        let limits: EmbeddingLimits = serde_json::from_str(r#"{"weekly_budget_usd": "2.50"}"#).unwrap();
+        assert_eq!(limits.weekly_budget, Pico::parse_usd("2.5").unwrap());
+        assert_eq!((limits.daily_tokens, limits.warn_percent), (1_000_000, 80));
+        assert_eq!(limits.validate(), Ok(()));
+        let written = serde_json::to_string(&limits).unwrap();
+        assert_eq!(serde_json::from_str::<EmbeddingLimits>(&written).unwrap(), limits);
+        for (text, word) in [
+            (r#"{"weekly_budget_usd": "ten"}"#, "decimal number"),
+            (r#"{"weekly": 1}"#, "unknown field"),
+        ] {
+            let error = serde_json::from_str::<EmbeddingLimits>(text)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        for (text, field) in [
+            (r#"{"weekly_budget_usd": "0"}"#, "weekly_budget_usd"),
+            (r#"{"daily_tokens": 0}"#, "daily_tokens"),
+            (r#"{"warn_percent": 101}"#, "warn_percent"),
+        ] {
+            let limits: EmbeddingLimits = serde_json::from_str(text).unwrap();
+            assert!(limits.validate().unwrap_err().to_string().contains(field));
+        }
+    }
+}

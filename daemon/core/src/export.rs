@@ -179,3 +179,6 @@ pub fn export(analysis: &Analysis, format: Format) -> Document {
         media_type: format.media_type(),
     }
 }
+
+#[cfg(test)]
+mod tests;

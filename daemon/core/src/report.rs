@@ -238,3 +238,8 @@ pub struct Row {
     /// The row's sum.
     pub agg: Agg,
 }
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;

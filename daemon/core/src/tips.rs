@@ -90,3 +90,6 @@ pub fn tips(evidence: &Evidence<'_>) -> Vec<Tip> {
     });
     tips
 }
+
+#[cfg(test)]
+mod tests;

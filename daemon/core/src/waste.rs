@@ -112,3 +112,6 @@ fn findings(matches: &[(Rule, u64, u64)], total: u64, cost: Pico) -> Vec<Finding
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Figures in sentences: thousands, percents, dollars and spans as people read them.
 
-use crate::money::Pico;
+use crate::money::{PICO_PER_USD, Pico};
 use crate::report::Row;
 use crate::rollup::Agg;
 
@@ -9,7 +9,7 @@ pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -17,24 +17,30 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
-/// Dollars for reading: cents from a dollar on, else as many decimals as show two digits, "$1,234.50", "$0.024".
+/// Dollars for reading: cents from a dollar on, below it three significant digits: "$1,234.50", "$0.0165".
 pub fn usd(amount: Pico) -> String {
-    const CENT: u128 = 10_000_000_000;
+    const DOLLAR: u128 = PICO_PER_USD.unsigned_abs();
     let sign = if amount.0 < 0 { "-" } else { "" };
     let magnitude = amount.0.unsigned_abs();
     if magnitude == 0 {
         return "$0".to_owned();
     }
-    if magnitude >= 100 * CENT {
-        let cents = (magnitude + CENT / 2) / CENT;
-        let whole = u64::try_from(cents / 100).unwrap_or(u64::MAX);
-        return format!("{sign}${}.{:02}", thousands(whole), cents % 100);
-    }
-    // Two significant digits after the zeros.
-    let decimals = 12 - magnitude.ilog10().min(11) as usize;
-    let unit = 10_u128.pow(u32::try_from(11 - decimals.min(11)).unwrap_or(0));
-    let rounded = Pico(i128::try_from((magnitude + unit / 2) / unit * unit).unwrap_or(i128::MAX));
-    format!("{sign}${rounded}")
+    let digits = magnitude.ilog10();
+    let decimals = if magnitude >= DOLLAR {
+        2
+    } else {
+        (14 - digits).min(12)
+    };
+    let unit = 10_u128.pow(12 - decimals);
+    let rounded = (magnitude + unit / 2) / unit * unit;
+    let fraction = format!("{:012}", rounded % DOLLAR);
+    // No zeros at the end, but cents are always told.
+    let fraction = match fraction.trim_end_matches('0') {
+        short if short.len() < 2 => &fraction[..2],
+        enough => enough,
+    };
+    let whole = u64::try_from(rounded / DOLLAR).unwrap_or(u64::MAX);
+    format!("{sign}${}.{fraction}", thousands(whole))
 }
 
 /// `part / whole` in percent; 0 when there is no whole. For display only.
@@ -48,8 +54,8 @@ pub fn percent(part: u64, whole: u64) -> f64 {
 /// "1 minute", "90 seconds", "5 minutes".
 pub fn span(seconds: u64) -> String {
     let (count, unit) = match seconds {
-        s if s > 0 && s % 3600 == 0 => (s / 3600, "hour"),
-        s if s > 0 && s % 60 == 0 => (s / 60, "minute"),
+        s if s > 0 && s.is_multiple_of(3600) => (s / 3600, "hour"),
+        s if s > 0 && s.is_multiple_of(60) => (s / 60, "minute"),
         s => (s, "second"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
@@ -118,9 +124,11 @@ mod tests {
             ("0", "$0"),
             ("1234.504", "$1,234.50"),
             ("0.024", "$0.024"),
-            ("0.0165", "$0.017"),
-            ("0.999", "$1"),
-            ("0.5", "$0.5"),
+            ("0.0165", "$0.0165"),
+            ("0.00012345", "$0.000123"),
+            ("0.999", "$0.999"),
+            ("0.9996", "$1.00"),
+            ("0.5", "$0.50"),
             ("-3", "-$3.00"),
             ("0.000000000001", "$0.000000000001"),
         ] {

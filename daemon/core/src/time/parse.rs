@@ -165,3 +165,96 @@ fn instant(text: &str, zone: &TimeZone) -> Option<i64> {
 pub(super) fn excerpt(text: &str) -> String {
     text.chars().take(40).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-20 14:30 in New York.
+    const NOW: &str = "2026-11-20T19:30:00Z";
+
+    fn ms(text: &str) -> i64 {
+        text.parse::<Timestamp>().unwrap().as_millisecond()
+    }
+
+    fn zone() -> TimeZone {
+        TimeZone::get("America/New_York").unwrap()
+    }
+
+    #[test]
+    fn what_people_type_is_understood() {
+        for (text, since, until) in [
+            ("2026-11-20", "2026-11-20T05:00:00Z", "2026-11-21T05:00:00Z"),
+            ("20261101", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"),
+            (" today ", "2026-11-20T05:00:00Z", "2026-11-21T05:00:00Z"),
+            ("yesterday", "2026-11-19T05:00:00Z", "2026-11-20T05:00:00Z"),
+            ("0d", "2026-11-20T05:00:00Z", "2026-11-21T05:00:00Z"),
+            ("7d", "2026-11-13T05:00:00Z", "2026-11-14T05:00:00Z"),
+            ("2w", "2026-11-06T05:00:00Z", "2026-11-07T05:00:00Z"),
+            ("6h", "2026-11-20T13:30:00Z", "2026-11-20T13:30:00Z"),
+            ("90m", "2026-11-20T18:00:00Z", "2026-11-20T18:00:00Z"),
+            ("now", NOW, NOW),
+            (
+                "2026-11-20T14:00:00Z",
+                "2026-11-20T14:00:00Z",
+                "2026-11-20T14:00:00Z",
+            ),
+            (
+                "2026-11-20T14:00:00+01:00",
+                "2026-11-20T13:00:00Z",
+                "2026-11-20T13:00:00Z",
+            ),
+            ("2026-11-20 14:00", "2026-11-20T19:00:00Z", "2026-11-20T19:00:00Z"),
+            ("2024-02-29", "2024-02-29T05:00:00Z", "2024-03-01T05:00:00Z"),
+        ] {
+            assert_eq!(parse_since(text, ms(NOW), &zone()), Ok(ms(since)), "since {text}");
+            assert_eq!(parse_until(text, ms(NOW), &zone()), Ok(ms(until)), "until {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_instant_is_refused_with_what_is_allowed() {
+        for (text, problem) in [
+            ("", "empty"),
+            ("2026-02-30", "2026-02 has the days 1 to 28"),
+            ("20260230", "2026-02-30 does not exist"),
+            ("2026-13-01", "there is no month 13"),
+            ("2026-00-01", "there is no month 0"),
+            ("2026-11-00", "2026-11 has the days 1 to 30"),
+            ("0999-01-01", "out of range"),
+            ("soon", "not a date"),
+            ("99999999999999999999d", "days back"),
+            ("-3d", "not a date"),
+            ("d", "not a date"),
+            ("2026-11-20T25:00:00Z", "not a date"),
+            ("2026-02-30T00:00:00Z", "not a date"),
+            ("20 Nov 2026", "not a date"),
+            ("２０２６-１１-２０", "not a date"),
+            ("9999-12-31T23:59:59Z", "not a date"),
+        ] {
+            let refusal = parse_since(text, ms(NOW), &zone()).unwrap_err().to_string();
+            assert!(refusal.starts_with("since: "), "{refusal}");
+            assert!(refusal.contains(problem), "{text}: {refusal}");
+            assert!(refusal.contains("2026-11-20"), "{refusal}");
+            assert!(parse_until(text, ms(NOW), &zone()).is_err());
+        }
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_or_sunday() {
+        assert_eq!(parse_week_start(""), Ok(Weekday::Monday));
+        assert_eq!(parse_week_start("sunday"), Ok(Weekday::Sunday));
+        assert!(parse_week_start("tuesday").is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_does_harm(text in "\\PC{0,40}", shape in "[0-9dhmwTZ:+ -]{0,24}") {
+            for text in [text, shape] {
+                if let Ok(since) = parse_since(&text, ms(NOW), &zone()) {
+                    proptest::prop_assert!(parse_until(&text, ms(NOW), &zone()).is_ok_and(|until| until >= since));
+                }
+            }
+        }
+    }
+}

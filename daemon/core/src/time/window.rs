@@ -194,3 +194,6 @@ fn offset_name(offset_ms: i64) -> String {
     let sign = if minutes < 0 { '-' } else { '+' };
     format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
 }
+
+#[cfg(test)]
+mod tests;

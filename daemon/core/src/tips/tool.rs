@@ -111,10 +111,7 @@ fn search(evidence: &Evidence<'_>, row: &Row, found: &WasteAgg) -> Tip {
     tip(
         Group::Warning,
         format!("{} without bounds", name(row)),
-        format!(
-            "{} with more than {limit} tokens of results",
-            count(found.events, "search")
-        ),
+        format!("{} of more than {limit} tokens", count(found.events, "result")),
         "Add constraints: a path, a file type, a more exact pattern, a maximum of results.",
         found,
     )

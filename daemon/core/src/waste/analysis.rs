@@ -131,3 +131,102 @@ fn score(wasted: u64, total: u64) -> u32 {
     let (useful, total) = (u128::from(total.saturating_sub(wasted)), u128::from(total));
     u32::try_from((200 * useful + total) / (2 * total)).unwrap_or(100)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::report;
+    use crate::rollup::{Agg, WasteAgg};
+    use crate::tokens::Tokens;
+
+    fn agg(input: u64, waste: &[(Rule, u64, i128)]) -> Agg {
+        Agg {
+            requests: 10,
+            tokens: Tokens {
+                input,
+                ..Tokens::default()
+            },
+            cost: Pico(i128::from(input)),
+            first_ms: 3 * DAY_MS,
+            last_ms: 4 * DAY_MS,
+            waste: (waste.iter())
+                .map(|&(rule, tokens, cost)| WasteAgg {
+                    rule,
+                    events: 2,
+                    tokens,
+                    cost: Pico(cost),
+                })
+                .collect(),
+            ..Agg::default()
+        }
+    }
+
+    #[test]
+    fn waste_is_told_by_rule_and_by_tool() {
+        let by_tool = report(&[
+            (&[""], agg(600, &[])),
+            (&["Grep"], agg(200, &[(Rule::UnboundedSearch, 51, 50)])),
+            (
+                &["Read"],
+                agg(200, &[(Rule::LargeRequest, 20, 20), (Rule::ReadLoop, 79, 80)]),
+            ),
+        ]);
+        let window = 0..i64::MAX;
+        let analysis = analyse(&by_tool, Period::All, &window, 13 * DAY_MS);
+        assert_eq!((analysis.requests, analysis.total_tokens), (30, 1000));
+        assert_eq!((analysis.wasted_tokens, analysis.wasted_cost), (150, Pico(150)));
+        assert!((analysis.waste_rate_percent - 15.0).abs() < 1e-9);
+        let rules: Vec<_> = analysis
+            .by_rule
+            .iter()
+            .map(|r| (r.rule, r.events, r.wasted_tokens))
+            .collect();
+        assert_eq!(
+            rules,
+            [
+                (Rule::LargeRequest, 2, 20),
+                (Rule::ReadLoop, 2, 79),
+                (Rule::UnboundedSearch, 2, 51)
+            ]
+        );
+        let tools: Vec<_> = analysis
+            .tools
+            .iter()
+            .map(|t| (t.tool.as_str(), t.wasted_tokens, t.score))
+            .collect();
+        assert_eq!(tools, [("Read", 99, 51), ("Grep", 51, 75), ("", 0, 100)]);
+        // Ten days since the first call: three times as much in 30.
+        assert_eq!(analysis.potential_monthly_savings, Pico(450));
+    }
+
+    #[test]
+    fn the_pace_is_taken_over_at_least_a_day() {
+        let by_tool = report(&[(&["Read"], agg(100, &[(Rule::ReadLoop, 50, 50)]))]);
+        let today = 3 * DAY_MS..4 * DAY_MS;
+        let morning = analyse(&by_tool, Period::Today, &today, 3 * DAY_MS + 60_000);
+        assert_eq!(morning.potential_monthly_savings, Pico(1_500));
+    }
+
+    #[test]
+    fn no_calls_are_no_waste() {
+        let analysis = analyse(&report(&[]), Period::Last7Days, &(0..7 * DAY_MS), 5 * DAY_MS);
+        assert_eq!((analysis.waste_rate_percent, analysis.wasted_tokens), (0.0, 0));
+        assert_eq!(analysis.potential_monthly_savings, Pico::ZERO);
+        assert!(analysis.by_rule.is_empty() && analysis.tools.is_empty());
+    }
+
+    #[test]
+    fn scores_are_rounded() {
+        for (wasted, total, expected) in [
+            (0, 0, 100),
+            (0, 9, 100),
+            (9, 9, 0),
+            (1, 3, 67),
+            (2, 3, 33),
+            (1, 200, 100),
+            (u64::MAX, u64::MAX, 0),
+        ] {
+            assert_eq!(score(wasted, total), expected, "{wasted} of {total}");
+        }
+    }
+}
