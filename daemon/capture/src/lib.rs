@@ -6,8 +6,19 @@
 
 pub mod agents;
 mod roots;
+mod scan;
+mod shared;
+mod sink;
+mod source;
 mod status;
+mod tail;
+mod walk;
+mod watch;
 
 pub use agents::Agent;
 pub use roots::{Root, find_roots};
+pub use scan::Scanner;
+pub use shared::Shared;
+pub use sink::{Outcome, Sink, SinkError};
+pub use source::{Capture, Options};
 pub use status::{ParseFailure, Progress, SourceState, SourceStatus};

@@ -31,6 +31,8 @@ pub struct SourceStatus {
     pub duplicates: u64,
     /// Lines of these files that could not be used, and calls that the ledger refused.
     pub parse_failures: u64,
+    /// Calls since the start that the ledger refused: the part of `parse_failures` that no file accounts for.
+    pub(crate) refused: u64,
     /// The latest of them since the start, at most [`MAX_FAILURES_SHOWN`].
     pub failures: VecDeque<ParseFailure>,
     /// When the latest call since the start ended, milliseconds since the epoch; 0: none.
@@ -110,6 +112,7 @@ impl SourceStatus {
             records: 0,
             duplicates: 0,
             parse_failures: 0,
+            refused: 0,
             failures: VecDeque::new(),
             last_record_ms: 0,
             error: String::new(),

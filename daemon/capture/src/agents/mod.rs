@@ -1,5 +1,14 @@
 //! One parser per agent. Pure: bytes and the parser's own state in, observations and failures out.
 
+mod claude;
+mod codex;
+mod json;
+mod values;
+
+use tokmon_core::Name;
+use tokmon_core::limits::MAX_FAILURES_SHOWN;
+use tokmon_core::observation::Observation;
+
 /// An agent whose files are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Agent {
@@ -31,6 +40,123 @@ impl Agent {
         match self {
             Agent::ClaudeCode => "claude-code-transcript",
             Agent::Codex => "codex-rollout",
+        }
+    }
+
+    /// Version of the agent's parser. A file that another version has read is read again from its start.
+    pub fn parser_version(self) -> u32 {
+        match self {
+            Agent::ClaudeCode => claude::VERSION,
+            Agent::Codex => codex::VERSION,
+        }
+    }
+
+    /// Whether a file of this name is one of the agent's transcripts.
+    pub fn owns(self, file_name: &str) -> bool {
+        match self {
+            Agent::ClaudeCode => file_name.ends_with(".jsonl"),
+            Agent::Codex => file_name.ends_with(".jsonl") || file_name.ends_with(".jsonl.zst"),
+        }
+    }
+}
+
+/// What a parser is told about the file that it reads.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The file's path.
+    pub path: Name,
+    /// Whom its calls are booked to.
+    pub user: Name,
+    /// When the file was written last, milliseconds: the time of calls in a file that names no time at all.
+    pub mtime_ms: i64,
+}
+
+impl Origin {
+    /// The file's name without its endings: the session's name of last resort.
+    fn stem(&self) -> &str {
+        let name = self.path.rsplit(['/', '\\']).next().unwrap_or_default();
+        let name = name.strip_suffix(".zst").unwrap_or(name);
+        name.strip_suffix(".jsonl").unwrap_or(name)
+    }
+}
+
+/// What a parser found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Calls, each with its key. The same call may come again, better known.
+    pub observations: Vec<Observation>,
+    /// How many lines could not be used.
+    pub failures: u64,
+    /// The first of them: offset and what is wrong, never the line's text.
+    pub shown: Vec<(u64, String)>,
+}
+
+impl Found {
+    fn fail(&mut self, offset: u64, problem: String) {
+        self.failures += 1;
+        if self.shown.len() < MAX_FAILURES_SHOWN {
+            self.shown.push((offset, problem));
+        }
+    }
+}
+
+/// A parser in the middle of one file.
+#[derive(Debug)]
+pub enum Parser {
+    /// For Claude Code.
+    ClaudeCode(claude::Parser),
+    /// For Codex.
+    Codex(codex::Parser),
+}
+
+impl Parser {
+    /// A parser that goes on from a state that [`Parser::state`] gave; an empty or unreadable one is the start.
+    pub fn resume(agent: Agent, state: &[u8], origin: Origin) -> Parser {
+        match agent {
+            Agent::ClaudeCode => Parser::ClaudeCode(claude::Parser::resume(state, origin)),
+            Agent::Codex => Parser::Codex(codex::Parser::resume(state, origin)),
+        }
+    }
+
+    /// Reads whole lines, the first of which begins at `offset` of the file.
+    pub fn read(&mut self, lines: &[u8], offset: u64, found: &mut Found) {
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', lines).chain(std::iter::once(lines.len())) {
+            let line = lines[start..end].trim_ascii();
+            let at = offset + start as u64;
+            start = (end + 1).min(lines.len());
+            if line.is_empty() {
+                continue;
+            }
+            if line[0] != b'{' || line[line.len() - 1] != b'}' {
+                found.fail(at, "not a JSON object".into());
+                continue;
+            }
+            let read = match self {
+                Parser::ClaudeCode(parser) => parser.line(line, at, found),
+                Parser::Codex(parser) => parser.line(line, at, found),
+            };
+            if let Err(problem) = read {
+                found.fail(at, problem.0);
+            }
+        }
+    }
+
+    /// Hands over what is known so far of calls whose lines may still be coming. The parser stays usable.
+    pub fn settle(&mut self, found: &mut Found) {
+        match self {
+            Parser::ClaudeCode(parser) => parser.settle(found),
+            Parser::Codex(_) => {}
+        }
+    }
+
+    /// What the parser needs to go on later, after [`Parser::settle`]. `idle`: the file has not changed for so long
+    /// that no call in it can still be open.
+    pub fn state(&self, idle: bool) -> Vec<u8> {
+        match self {
+            Parser::ClaudeCode(_) if idle => Vec::new(),
+            Parser::ClaudeCode(parser) => parser.state(),
+            Parser::Codex(parser) => parser.state(),
         }
     }
 }

@@ -1,0 +1,206 @@
+//! Claude Code's transcripts: `projects/**/*.jsonl`, one JSON object a line.
+//!
+//! A call is an `assistant` line with `message.usage`, or such a line of a subagent nested in a `progress` line.
+//! Everything else (tool results that quote usage, summaries, snapshots) is not a call, whatever its text says.
+//! Calls are known by `message.id`: request ids differ between replays and are missing behind gateways.
+
+mod calls;
+mod line;
+#[cfg(test)]
+mod tests;
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use serde::{Deserialize, Serialize};
+use tokmon_core::Name;
+use tokmon_core::id::Key;
+use tokmon_core::limits::{MAX_NAME_BYTES, MAX_PARSER_STATE, MAX_REPORTED_USD};
+use tokmon_core::money::{PICO_PER_USD, Pico};
+
+use self::calls::{Call, OpenCalls, tier_code};
+use self::line::{Line, Message, Usage};
+use super::json::Problem;
+use super::values::{Names, hash};
+use super::{Found, Origin};
+
+/// Raised when the same bytes would give other observations than before.
+pub(super) const VERSION: u32 = 1;
+
+/// What every line of interest holds. In text inside a string the quotes are escaped, so it is not found there.
+static NEEDLE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
+
+/// Reads one transcript.
+#[derive(Debug)]
+pub struct Parser {
+    origin: Origin,
+    names: Names,
+    saved: Saved,
+}
+
+/// What is kept between two reads of a growing file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Saved {
+    /// The time of the latest line that had one.
+    last_ms: Option<i64>,
+    open: OpenCalls,
+}
+
+impl Parser {
+    pub(super) fn resume(state: &[u8], origin: Origin) -> Parser {
+        let saved = serde_json::from_slice(state).unwrap_or_default();
+        Parser {
+            origin,
+            names: Names::default(),
+            saved,
+        }
+    }
+
+    pub(super) fn state(&self) -> Vec<u8> {
+        let state = serde_json::to_vec(&self.saved).unwrap_or_default();
+        if state.len() > MAX_PARSER_STATE {
+            Vec::new()
+        } else {
+            state
+        }
+    }
+
+    pub(super) fn settle(&mut self, found: &mut Found) {
+        self.saved.open.settle(&mut self.names, &self.origin, found);
+    }
+
+    pub(super) fn line(&mut self, bytes: &[u8], offset: u64, found: &mut Found) -> Result<(), Problem> {
+        if NEEDLE.find(bytes).is_none() {
+            return Ok(());
+        }
+        let mut line = line::parse(bytes)?;
+        let kind = line.kind.as_deref();
+        if kind == Some("progress") {
+            let Some(mut inner) = line.nested.take() else {
+                return Ok(());
+            };
+            // The nested line belongs to a subagent of the session that the outer one names.
+            inner.sidechain = true;
+            inner.session = line.session.take().or(inner.session);
+            inner.cwd = line.cwd.take().or(inner.cwd);
+            inner.at_ms = inner.at_ms.or(line.at_ms);
+            return self.message_line(*inner, offset, found);
+        }
+        let by_role = kind.is_none()
+            && line
+                .message
+                .as_ref()
+                .is_some_and(|message| message.role.as_deref() == Some("assistant"));
+        if kind == Some("assistant") || by_role {
+            return self.message_line(line, offset, found);
+        }
+        Ok(())
+    }
+
+    fn message_line(&mut self, mut line: Line<'_>, offset: u64, found: &mut Found) -> Result<(), Problem> {
+        let Some(mut message) = line.message.take() else {
+            return Ok(());
+        };
+        let Some(usage) = message.usage.take() else {
+            return Ok(());
+        };
+        if line.at_ms.is_some() {
+            self.saved.last_ms = line.at_ms;
+        }
+        // The placeholder of an answer that never came.
+        if message.model.as_deref() == Some("<synthetic>") {
+            return Ok(());
+        }
+        let id = message.id.as_deref().unwrap_or_default();
+        if id.len() > MAX_NAME_BYTES {
+            return Err(Problem(format!(
+                "message.id is longer than {MAX_NAME_BYTES} bytes"
+            )));
+        }
+        let id = Name::from(id);
+        let call = self.call(&line, &message, &usage, id.clone(), offset);
+        if id.is_empty() {
+            // Nothing says which lines belong together: each stands for itself.
+            let uuid = line.uuid.as_deref().unwrap_or_default();
+            let stand_in = format!("{} {:?}", call.at_ms, call.tokens.to_array());
+            let own = if uuid.is_empty() { stand_in.as_str() } else { uuid };
+            let key = Key::new(0, &["claude-line", &call.session, own]);
+            found
+                .observations
+                .push(call.observation(key, &mut self.names, &self.origin));
+            return Ok(());
+        }
+        for (position, model, tokens) in &usage.extra {
+            let model = model
+                .as_deref()
+                .map_or_else(|| call.model.clone(), |model| self.names.get(model));
+            let tool = self.names.get("");
+            let part = Call {
+                part: Some(*position),
+                model,
+                tokens: *tokens,
+                cost: None,
+                tool,
+                request_hash: 0,
+                visible: 0,
+                stopped: true,
+                ..call.clone()
+            };
+            self.saved.open.add(part, &mut self.names, &self.origin, found);
+        }
+        self.saved.open.add(call, &mut self.names, &self.origin, found);
+        Ok(())
+    }
+
+    fn call(
+        &mut self,
+        line: &Line<'_>,
+        message: &Message<'_>,
+        usage: &Usage<'_>,
+        id: Name,
+        offset: u64,
+    ) -> Call {
+        let names = &mut self.names;
+        let session = line.session.as_deref().filter(|session| !session.is_empty());
+        let model = message.model.as_deref().filter(|model| !model.is_empty());
+        let at_ms = line.at_ms.or(self.saved.last_ms).unwrap_or(self.origin.mtime_ms);
+        let uuid = line.uuid.as_deref().unwrap_or_default();
+        let figures = [
+            usage.tokens.output.to_le_bytes(),
+            usage.tokens.prompt().to_le_bytes(),
+        ];
+        Call {
+            session: names.get(session.unwrap_or(self.origin.stem())),
+            project: names.get(line.cwd.as_deref().unwrap_or_default()),
+            model: names.get(model.unwrap_or("unknown")),
+            tool: names.get(message.tool.as_deref().unwrap_or_default()),
+            line_hash: hash(&[
+                id.as_bytes(),
+                uuid.as_bytes(),
+                &at_ms.to_le_bytes(),
+                figures.as_flattened(),
+            ]),
+            id,
+            part: None,
+            at_ms,
+            tokens: usage.tokens,
+            tier: tier_code(usage.tier),
+            fast: usage.fast,
+            us_region: usage.us_region,
+            cost: line.cost.and_then(reported_cost),
+            failed: line.api_error,
+            sidechain: line.sidechain,
+            offset,
+            request_hash: message.request_hash,
+            visible: message.visible,
+            stopped: message.stopped,
+            lines: 1,
+            told: None,
+        }
+    }
+}
+
+/// A cost that an agent may claim; nonsense is left out rather than believed.
+fn reported_cost(text: &str) -> Option<Pico> {
+    Pico::parse_usd(text).filter(|cost| (0..=MAX_REPORTED_USD * PICO_PER_USD).contains(&cost.0))
+}

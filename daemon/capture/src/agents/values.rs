@@ -1,0 +1,202 @@
+//! Small values that every transcript has: instants, names that repeat, hashes.
+
+use tokmon_core::Name;
+use tokmon_core::limits::MAX_NAME_BYTES;
+
+/// Reads an RFC 3339 instant as milliseconds since the epoch.
+pub(crate) fn instant(text: &str) -> Option<i64> {
+    plain_utc(text.as_bytes()).or_else(|| text.parse::<jiff::Timestamp>().ok().map(|at| at.as_millisecond()))
+}
+
+/// The one form that nearly every line has, `2026-11-20T09:15:02.311Z`, without a general parser.
+fn plain_utc(text: &[u8]) -> Option<i64> {
+    let [
+        y0,
+        y1,
+        y2,
+        y3,
+        b'-',
+        m0,
+        m1,
+        b'-',
+        d0,
+        d1,
+        b'T',
+        h0,
+        h1,
+        b':',
+        n0,
+        n1,
+        b':',
+        s0,
+        s1,
+        b'.',
+        f0,
+        f1,
+        f2,
+        b'Z',
+    ] = *text
+    else {
+        return None;
+    };
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0i64, |sum, digit| {
+            digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'))
+        })
+    };
+    let (year, month, day) = (number(&[y0, y1, y2, y3])?, number(&[m0, m1])?, number(&[d0, d1])?);
+    let (hour, minute, second) = (number(&[h0, h1])?, number(&[n0, n1])?, number(&[s0, s1])?);
+    // Odd dates and leap seconds are the general parser's.
+    if !(1..=12).contains(&month) || !(1..=28).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // Days of the civil calendar: years begin in March, so that the leap day is the last one.
+    let (shifted_year, shifted_month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let (era, of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
+    let of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + number(&[f0, f1, f2])?)
+}
+
+/// When a UUID of version 7 was made, milliseconds since the epoch.
+pub(crate) fn uuid_v7_ms(uuid: &str) -> Option<i64> {
+    let bytes = uuid.as_bytes();
+    let shaped = bytes.len() == 36
+        && bytes.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    if !shaped || bytes[14] != b'7' {
+        return None;
+    }
+    let (high, low) = (
+        i64::from_str_radix(&uuid[..8], 16).ok()?,
+        i64::from_str_radix(&uuid[9..13], 16).ok()?,
+    );
+    Some(high << 16 | low)
+}
+
+/// Names seen lately, so that thousands of records share one copy.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    known: Vec<Name>,
+    next: usize,
+}
+
+/// Sessions, projects, models and tools of one file: rarely more than this.
+const NAMES_KEPT: usize = 32;
+
+impl Names {
+    /// The shared copy of a name; cut at [`MAX_NAME_BYTES`].
+    pub(crate) fn get(&mut self, name: &str) -> Name {
+        let mut length = name.len().min(MAX_NAME_BYTES);
+        while !name.is_char_boundary(length) {
+            length -= 1;
+        }
+        let name = &name[..length];
+        if let Some(known) = self.known.iter().find(|known| &***known == name) {
+            return known.clone();
+        }
+        let fresh = Name::from(name);
+        if self.known.len() < NAMES_KEPT {
+            self.known.push(fresh.clone());
+        } else {
+            self.known[self.next] = fresh.clone();
+            self.next = (self.next + 1) % NAMES_KEPT;
+        }
+        fresh
+    }
+}
+
+/// A quick hash of bytes, the same on every machine and in every version. Not for keys.
+pub(crate) fn hash(parts: &[&[u8]]) -> u64 {
+    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut state = MIX;
+    for part in parts {
+        let mut chunks = part.chunks_exact(8);
+        for chunk in &mut chunks {
+            let word = chunk
+                .iter()
+                .rev()
+                .fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+            state = (state ^ word).wrapping_mul(MIX).rotate_left(29);
+        }
+        let rest = chunks
+            .remainder()
+            .iter()
+            .fold(part.len() as u64, |word, byte| word << 8 | u64::from(*byte));
+        state = (state ^ rest).wrapping_mul(MIX).rotate_left(29);
+    }
+    state ^= state >> 32;
+    state.wrapping_mul(MIX) ^ state >> 29
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn instants() {
+        for (text, wanted) in [
+            ("1970-01-01T00:00:00.000Z", Some(0)),
+            ("2026-11-20T09:15:02.311Z", Some(1_795_166_102_311)),
+            ("2024-02-29T23:59:59.999Z", Some(1_709_251_199_999)),
+            ("2026-11-20T10:15:02.311+01:00", Some(1_795_166_102_311)),
+            ("2026-11-20T09:15:02Z", Some(1_795_166_102_000)),
+            ("2026-02-30T00:00:00.000Z", None),
+            ("2026-13-01T00:00:00.000Z", None),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(instant(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn uuid_times() {
+        assert_eq!(
+            uuid_v7_ms("019ed917-1cf7-72a3-92f5-c0aa98fb134e"),
+            Some(0x019e_d917_1cf7)
+        );
+        for other in [
+            "",
+            "0197-a",
+            "019ed917-1cf7-42a3-92f5-c0aa98fb134e",
+            "019ed917-1cf7-72a3-92f5-c0aa98fb134é",
+        ] {
+            assert_eq!(uuid_v7_ms(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn names_are_shared_and_cut_between_characters() {
+        let mut names = Names::default();
+        let long = "é".repeat(MAX_NAME_BYTES);
+        assert_eq!(names.get(&long).len(), MAX_NAME_BYTES);
+        assert!(Name::ptr_eq(&names.get("a"), &names.get("a")));
+        for number in 0..100 {
+            assert_eq!(&*names.get(&number.to_string()), number.to_string());
+        }
+    }
+
+    #[test]
+    fn hashes_know_boundaries() {
+        assert_ne!(hash(&[b"ab", b"c"]), hash(&[b"a", b"bc"]));
+        assert_ne!(hash(&[b"a"]), hash(&[b"a\0"]));
+        assert_eq!(hash(&[b"stable"]), hash(&[b"stable"]));
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_way_says_what_the_general_parser_says(ms in -62_135_596_800_000i64..253_402_300_799_999) {
+            let at = jiff::Timestamp::from_millisecond(ms).unwrap();
+            let text = format!("{at:.3}");
+            prop_assert_eq!(instant(&text), Some(ms), "{}", text);
+        }
+    }
+}

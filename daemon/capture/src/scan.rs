@@ -1,0 +1,328 @@
+//! One pass over the sources: which files are new or changed, what is new in them, and off to the sink with it.
+
+mod feed;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokmon_core::Name;
+use tokmon_ledger::Chunk;
+use tokmon_ledger::store::Position;
+
+use self::feed::Feed;
+use self::table::{Entry, Table};
+use crate::agents::{Origin, Parser};
+use crate::roots::Root;
+use crate::shared::Shared;
+use crate::sink::{Outcome, Sink, SinkError};
+use crate::status::{ParseFailure, SourceState};
+use crate::tail::{Mark, Tail, is_packed};
+use crate::walk::{Seen, Walk};
+
+/// Observations that make a chunk worth its transaction.
+const CHUNK_OBSERVATIONS: usize = 1_500;
+/// Positions that make one.
+const CHUNK_POSITIONS: usize = 1_000;
+/// A file that was written longer ago than this has no call that is still being written.
+const IDLE_MS: i64 = 60 * 60 * 1000;
+
+/// Scans sources on demand. Blocking; it waits for nothing but the sink.
+pub struct Scanner<S> {
+    roots: Vec<Root>,
+    user: Name,
+    sink: S,
+    shared: Arc<Shared>,
+    table: Table,
+    tail: Tail,
+    chunk: Chunk,
+    /// Directories that the last scan walked.
+    dirs: Vec<PathBuf>,
+}
+
+impl<S: Sink> Scanner<S> {
+    /// A scanner that knows of no file yet: [`Scanner::reload`] comes first.
+    pub fn new(roots: Vec<Root>, user: Name, sink: S, shared: Arc<Shared>) -> Scanner<S> {
+        let (table, tail, chunk, dirs) = (Table::default(), Tail::default(), Chunk::default(), Vec::new());
+        Scanner {
+            roots,
+            user,
+            sink,
+            shared,
+            table,
+            tail,
+            chunk,
+            dirs,
+        }
+    }
+
+    /// Forgets what is not durable and takes the positions from the sink again.
+    pub fn reload(&mut self) -> Result<(), SinkError> {
+        self.chunk = Chunk::default();
+        self.table = Table::load(&self.roots, self.sink.positions()?);
+        Ok(())
+    }
+
+    /// Looks at everything. When it returns, all that was there is durable (or the stop was asked for).
+    pub fn scan(&mut self) -> Result<(), SinkError> {
+        for source in 0..self.roots.len() {
+            let dir = self.roots[source].dir.clone();
+            self.roots[source].absent = !dir.is_dir();
+            if self.roots[source].absent {
+                // It will appear there.
+                self.dirs.extend(
+                    dir.parent()
+                        .filter(|parent| parent.is_dir())
+                        .map(Path::to_path_buf),
+                );
+            }
+            let walk = Walk::of(self.roots[source].agent, &dir, 0);
+            if !self.roots[source].absent {
+                self.forget_vanished(source);
+            }
+            self.take(source, walk, true)?;
+        }
+        self.finish()
+    }
+
+    /// Looks at some files or directories only.
+    pub fn scan_paths(&mut self, paths: impl IntoIterator<Item = PathBuf>) -> Result<(), SinkError> {
+        let mut by_source: BTreeMap<usize, Walk> = BTreeMap::new();
+        for path in paths {
+            let Some(source) = self.source_of(&path) else {
+                continue;
+            };
+            let depth = path
+                .strip_prefix(&self.roots[source].dir)
+                .map_or(0, |rest| rest.components().count());
+            let found = Walk::of(self.roots[source].agent, &path, depth);
+            let walk = by_source.entry(source).or_default();
+            walk.files.extend(found.files);
+            walk.dirs.extend(found.dirs);
+            walk.problem = walk.problem.take().or(found.problem);
+        }
+        for (source, walk) in by_source {
+            self.take(source, walk, false)?;
+        }
+        self.finish()
+    }
+
+    /// The directories that the scans since the last call have walked.
+    pub fn take_dirs(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.dirs)
+    }
+
+    fn source_of(&self, path: &Path) -> Option<usize> {
+        let roots = self
+            .roots
+            .iter()
+            .enumerate()
+            .filter(|(_, root)| path.starts_with(&root.dir));
+        roots
+            .max_by_key(|(_, root)| root.dir.components().count())
+            .map(|(source, _)| source)
+    }
+
+    /// Reads what a walk found. Oldest first: an original owns its calls before its copies come.
+    fn take(&mut self, source: usize, mut walk: Walk, whole: bool) -> Result<(), SinkError> {
+        self.dirs.append(&mut walk.dirs);
+        let mut pending: Vec<(i64, Name)> = Vec::new();
+        let mut moved = Vec::new();
+        for Seen { path, stat } in walk.files {
+            let Some(text) = path.to_str() else { continue };
+            match self.table.see(source, text, stat) {
+                table::Sight::Unchanged => {}
+                table::Sight::Changed(name) => pending.push((stat.mtime_ns, name)),
+                table::Sight::Moved { from, to } => {
+                    self.chunk.forgotten.push(from);
+                    moved.push((stat.mtime_ns, to));
+                }
+            }
+        }
+        for (mtime_ns, name) in moved {
+            match self.table.get(&name).filter(|entry| entry.is_done()) {
+                Some(entry) => self.chunk.positions.push(self.position(source, &name, entry)),
+                None => pending.push((mtime_ns, name)),
+            }
+        }
+        pending.sort();
+        self.show(source, walk.problem, whole, !pending.is_empty());
+        for (_, name) in pending {
+            if self.shared.stopping() {
+                return Ok(());
+            }
+            self.read(source, &name)?;
+            if self.chunk.observations.len() >= CHUNK_OBSERVATIONS
+                || self.chunk.positions.len() >= CHUNK_POSITIONS
+            {
+                self.flush(source)?;
+            }
+        }
+        self.flush(source)
+    }
+
+    /// Reads what is new in one file.
+    fn read(&mut self, source: usize, name: &Name) -> Result<(), SinkError> {
+        let agent = self.roots[source].agent;
+        let Some(entry) = self.table.get(name).cloned() else {
+            return Ok(());
+        };
+        let path = Path::new(&**name);
+        let origin = Origin {
+            path: name.clone(),
+            user: self.user.clone(),
+            mtime_ms: entry.seen.mtime_ms(),
+        };
+        let mut feed = Feed {
+            parser: Parser::resume(agent, &entry.state, origin.clone()),
+            agent,
+            origin,
+            mark: entry.mark,
+            found: Default::default(),
+            records: entry.records,
+            failures: entry.failures,
+            sink: &mut self.sink,
+            source,
+            chunk: &mut self.chunk,
+            shared: &self.shared,
+            before: entry.clone(),
+            error: None,
+        };
+        let outcome = self.tail.read(path, entry.mark, &mut feed);
+        if let Some(error) = feed.error.take() {
+            return Err(error);
+        }
+        if self.shared.stopping() {
+            // Perhaps in the middle of the file: what has no position yet is read again.
+            return Ok(());
+        }
+        let stat = match outcome {
+            Ok(stat) => stat,
+            Err(error) if crate::walk::is_gone(&error) => return Ok(()),
+            Err(error) if is_packed(path) => {
+                // A broken archive is not read again until it changes.
+                feed.fail(0, error.to_string());
+                feed.mark = Mark {
+                    offset: entry.seen.size,
+                    tail_hash: 0,
+                };
+                entry.seen
+            }
+            Err(error) => {
+                let problem = format!("{name}: {error}");
+                self.shared.source(source, |status| {
+                    (status.state, status.error) = (SourceState::Error, problem);
+                });
+                return Ok(());
+            }
+        };
+        let idle = self.shared.now_ms() - stat.mtime_ms() > IDLE_MS;
+        let after = feed.close(stat, idle);
+        let position = self.position(source, name, &after);
+        self.shared.read_one(source, entry.counts(), after.counts());
+        self.table.put(name, after);
+        self.chunk.positions.push(position);
+        Ok(())
+    }
+
+    fn position(&self, source: usize, name: &Name, entry: &Entry) -> Position {
+        entry.position(self.roots[source].agent, name)
+    }
+
+    /// Files that are gone keep their calls; only where they were read to is forgotten.
+    fn forget_vanished(&mut self, source: usize) {
+        for name in self.table.vanished(source) {
+            self.table.remove(&name);
+            self.chunk.forgotten.push(name);
+        }
+    }
+
+    fn flush(&mut self, source: usize) -> Result<(), SinkError> {
+        let chunk = &self.chunk;
+        if chunk.observations.is_empty() && chunk.positions.is_empty() && chunk.forgotten.is_empty() {
+            return Ok(());
+        }
+        let outcomes = feed::put(&mut self.sink, source, std::mem::take(&mut self.chunk))?;
+        settle(&self.shared, outcomes);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        let outcomes = self.sink.finish()?;
+        settle(&self.shared, outcomes);
+        for (source, root) in self.roots.iter().enumerate() {
+            self.shared.source(source, |status| {
+                if status.state == SourceState::Importing {
+                    status.state = SourceState::Watching;
+                }
+                if root.absent {
+                    status.state = SourceState::Absent;
+                }
+            });
+        }
+        self.shared.publish(true);
+        Ok(())
+    }
+
+    fn show(&mut self, source: usize, problem: Option<String>, whole: bool, busy: bool) {
+        let tally = self.table.tally(source);
+        self.shared.source(source, |status| {
+            (status.files, status.files_done) = (tally.files, tally.files_done);
+            (status.bytes, status.bytes_read) = (tally.bytes, tally.bytes_read);
+            status.records = tally.records;
+            status.parse_failures = tally.failures + status.refused;
+            if whole || problem.is_some() {
+                status.error = problem.unwrap_or_default();
+            }
+            status.state = match (status.error.is_empty(), busy) {
+                (false, _) => SourceState::Error,
+                (true, true) => SourceState::Importing,
+                (true, false) => SourceState::Watching,
+            };
+        });
+        self.shared.publish(true);
+    }
+}
+
+/// What a file adds to its source's status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FileCounts {
+    /// Nothing new is in it.
+    pub(crate) done: bool,
+    /// How much of it was read.
+    pub(crate) bytes: u64,
+    pub(crate) records: u64,
+    pub(crate) failures: u64,
+}
+
+/// Books what became of chunks.
+fn settle(shared: &Shared, outcomes: Vec<Outcome>) {
+    for Outcome {
+        source,
+        duplicates,
+        refused,
+    } in outcomes
+    {
+        shared.source(source, |status| {
+            status.duplicates += duplicates;
+            status.refused += refused.len() as u64;
+            status.parse_failures += refused.len() as u64;
+            for failure in refused {
+                status.show(failure);
+            }
+        });
+    }
+    shared.publish(false);
+}
+
+/// A failure to show.
+fn failure(path: &Name, offset: u64, message: String) -> ParseFailure {
+    ParseFailure {
+        path: path.clone(),
+        offset,
+        message,
+    }
+}

@@ -1,0 +1,238 @@
+//! What the capture thread and its callers share: status, requests, and the wish to stop.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokmon_ledger::Clock;
+
+use crate::roots::Root;
+use crate::scan::FileCounts;
+use crate::status::{Progress, SourceState, SourceStatus};
+
+/// Changed paths that are remembered one by one; beyond it everything is looked at.
+const MAX_PATHS: usize = 4_096;
+/// How often progress is told while files are read.
+const PROGRESS: Duration = Duration::from_millis(50);
+
+/// See the module.
+pub struct Shared {
+    /// Everybody should come to an end.
+    stop: AtomicBool,
+    clock: Arc<dyn Clock>,
+    sources: Mutex<Vec<SourceStatus>>,
+    requests: Mutex<Requests>,
+    wake: Condvar,
+    listeners: Mutex<Listeners>,
+}
+
+#[derive(Default)]
+struct Requests {
+    paths: HashSet<PathBuf>,
+    everything: bool,
+    reload: bool,
+}
+
+struct Listeners {
+    imports: Vec<watch::Sender<Progress>>,
+    told: Instant,
+}
+
+/// What there is to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Files or directories that have changed.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Look at everything.
+    pub(crate) everything: bool,
+    /// Take the positions from the ledger again.
+    pub(crate) reload: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is guarded is whole after every statement, so a panic elsewhere has not broken it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// For the given sources.
+    pub fn new(roots: &[Root], clock: Arc<dyn Clock>) -> Arc<Shared> {
+        let sources = roots
+            .iter()
+            .map(|root| SourceStatus::new(root.agent, root.dir.clone()))
+            .collect();
+        Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            clock,
+            sources: Mutex::new(sources),
+            requests: Mutex::new(Requests::default()),
+            wake: Condvar::new(),
+            listeners: Mutex::new(Listeners {
+                imports: Vec::new(),
+                told: Instant::now(),
+            }),
+        })
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// The sources' status.
+    pub fn status(&self) -> Vec<SourceStatus> {
+        lock(&self.sources).clone()
+    }
+
+    /// Changes one source's status.
+    pub(crate) fn source(&self, source: usize, change: impl FnOnce(&mut SourceStatus)) {
+        if let Some(status) = lock(&self.sources).get_mut(source) {
+            change(status);
+        }
+    }
+
+    /// One file has been read on.
+    pub(crate) fn read_one(&self, source: usize, before: FileCounts, after: FileCounts) {
+        self.source(source, |status| {
+            status.files_done += u64::from(after.done) - u64::from(before.done && after.done);
+            status.bytes_read = (status.bytes_read + after.bytes).saturating_sub(before.bytes);
+            status.records = (status.records + after.records).saturating_sub(before.records);
+            status.parse_failures = (status.parse_failures + after.failures).saturating_sub(before.failures);
+        });
+        self.publish(false);
+    }
+
+    /// Every source shows an error.
+    pub(crate) fn fail(&self, error: &str) {
+        for status in lock(&self.sources).iter_mut() {
+            (status.state, status.error) = (SourceState::Error, error.to_string());
+        }
+    }
+
+    /// Tells listeners how far it is, at once or when it is time.
+    pub(crate) fn publish(&self, now: bool) {
+        let mut listeners = lock(&self.listeners);
+        if listeners.imports.is_empty() || !now && listeners.told.elapsed() < PROGRESS {
+            return;
+        }
+        listeners.told = Instant::now();
+        let progress = Progress::of(lock(&self.sources).iter(), false);
+        for import in &listeners.imports {
+            import.send_replace(progress);
+        }
+    }
+
+    /// Somebody wants to know when all that is there now has been read.
+    pub(crate) fn listen(&self) -> watch::Receiver<Progress> {
+        let progress = Progress::of(lock(&self.sources).iter(), false);
+        let (sender, receiver) = watch::channel(progress);
+        lock(&self.listeners).imports.push(sender);
+        self.request(|requests| requests.everything = true);
+        receiver
+    }
+
+    /// How many listeners a pass that begins now will satisfy.
+    pub(crate) fn listening(&self) -> usize {
+        lock(&self.listeners).imports.len()
+    }
+
+    /// A whole pass is durable: the listeners that were there when it began are done.
+    pub(crate) fn done(&self, listening: usize) {
+        let progress = Progress::of(lock(&self.sources).iter(), true);
+        for import in lock(&self.listeners).imports.drain(..listening) {
+            import.send_replace(progress);
+        }
+    }
+
+    /// No more will come.
+    pub(crate) fn hang_up(&self) {
+        lock(&self.listeners).imports.clear();
+    }
+
+    fn request(&self, change: impl FnOnce(&mut Requests)) {
+        change(&mut lock(&self.requests));
+        self.wake.notify_all();
+    }
+
+    /// Paths have changed.
+    pub(crate) fn changed(&self, paths: impl IntoIterator<Item = PathBuf>) {
+        self.request(|requests| {
+            requests.paths.extend(paths);
+            if requests.paths.len() > MAX_PATHS {
+                requests.paths = HashSet::new();
+                requests.everything = true;
+            }
+        });
+    }
+
+    /// Something has changed, who knows what.
+    pub(crate) fn overflow(&self) {
+        self.request(|requests| requests.everything = true);
+    }
+
+    /// The ledger is another one now.
+    pub(crate) fn reload(&self) {
+        self.request(|requests| (requests.reload, requests.everything) = (true, true));
+    }
+
+    /// The same, for the pass after the present one.
+    pub(crate) fn reload_later(&self) {
+        let mut requests = lock(&self.requests);
+        (requests.reload, requests.everything) = (true, true);
+    }
+
+    /// Whether it is time to end.
+    pub(crate) fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Waits for nothing but the end. False: it has come.
+    pub(crate) fn pause(&self, time: Duration) -> bool {
+        let guard = lock(&self.requests);
+        let running = |_: &mut Requests| !self.stopping();
+        drop(self.wake.wait_timeout_while(guard, time, running));
+        !self.stopping()
+    }
+
+    /// Wakes the capture thread up for its end.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.request(|_| {});
+    }
+
+    /// Waits for work, at most until the timeout, then for `settle` more, for one write is rarely alone. `None`: stop.
+    pub(crate) fn wait(&self, timeout: Duration, settle: Duration) -> Option<Work> {
+        let idle =
+            |requests: &mut Requests| !self.stopping() && !requests.everything && requests.paths.is_empty();
+        let running = |_: &mut Requests| !self.stopping();
+        let guard = lock(&self.requests);
+        let (guard, waited) = self
+            .wake
+            .wait_timeout_while(guard, timeout, idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut guard = if waited.timed_out() {
+            guard
+        } else {
+            self.wake
+                .wait_timeout_while(guard, settle, running)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0
+        };
+        if self.stopping() {
+            return None;
+        }
+        let Requests {
+            paths,
+            everything,
+            reload,
+        } = std::mem::take(&mut *guard);
+        let everything = everything || waited.timed_out();
+        Some(Work {
+            paths: paths.into_iter().collect(),
+            everything,
+            reload,
+        })
+    }
+}

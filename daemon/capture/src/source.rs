@@ -1,0 +1,174 @@
+//! Supervision: one thread that scans, waits for changes, scans what has changed, and tries again when the ledger
+//! cannot take it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokmon_core::Name;
+use tokmon_ledger::{Clock, Ledger};
+
+use crate::roots::Root;
+use crate::scan::Scanner;
+use crate::shared::{Shared, Work};
+use crate::sink::{LedgerSink, Sink, SinkError};
+use crate::status::{Progress, SourceStatus};
+use crate::watch::Watcher;
+
+/// Writes come in bursts; this is how long a burst is waited for.
+const SETTLE: Duration = Duration::from_millis(5);
+/// First and longest pause before the ledger is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// A poll may take one part in so many of all time, however many files there are.
+const POLL_SHARE: u32 = 1_000;
+
+/// What capture needs.
+pub struct Options {
+    /// Where to look.
+    pub roots: Vec<Root>,
+    /// Whom the calls are booked to.
+    pub user: Name,
+    /// Where they go.
+    pub ledger: Ledger,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How often everything is looked at, for changes that nobody reported.
+    pub poll: Duration,
+    /// Ends it.
+    pub cancel: CancellationToken,
+}
+
+/// The running capture. Dropping it does not end it; cancelling does.
+pub struct Capture {
+    shared: Arc<Shared>,
+    ended: CancellationToken,
+}
+
+impl Capture {
+    /// Starts the capture thread; it begins with a pass over everything. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(options: Options) -> std::io::Result<Capture> {
+        let Options {
+            roots,
+            user,
+            ledger,
+            clock,
+            poll,
+            cancel,
+        } = options;
+        let runtime = tokio::runtime::Handle::current();
+        let shared = Shared::new(&roots, clock);
+        let ended = CancellationToken::new();
+        let (for_thread, at_end) = (shared.clone(), ended.clone().drop_guard());
+        let sink = LedgerSink::new(ledger, runtime.clone());
+        std::thread::Builder::new()
+            .name("capture".into())
+            .spawn(move || {
+                run(roots, user, sink, &for_thread, poll);
+                for_thread.hang_up();
+                drop(at_end);
+            })?;
+        let for_cancel = shared.clone();
+        runtime.spawn(async move {
+            cancel.cancelled().await;
+            for_cancel.stop();
+        });
+        Ok(Capture { shared, ended })
+    }
+
+    /// The state of every source.
+    pub fn status(&self) -> Vec<SourceStatus> {
+        self.shared.status()
+    }
+
+    /// Looks at everything once more and tells how far it is. After the progress with `done` nothing more comes; when
+    /// capture ends before, the channel closes without it.
+    pub fn import(&self) -> watch::Receiver<Progress> {
+        if self.ended.is_cancelled() {
+            return watch::channel(Progress::default()).1;
+        }
+        self.shared.listen()
+    }
+
+    /// The ledger was replaced (restored, reset): its positions count now, not those in memory.
+    pub fn reload(&self) {
+        self.shared.reload();
+    }
+
+    /// Waits for the end of the thread, which comes after the cancellation.
+    pub async fn join(&self) {
+        self.ended.cancelled().await;
+    }
+}
+
+/// The thread.
+fn run<S: Sink>(roots: Vec<Root>, user: Name, sink: S, shared: &Arc<Shared>, poll: Duration) {
+    let mut scanner = Scanner::new(roots, user, sink, shared.clone());
+    let mut watcher = Watcher::new(shared.clone());
+    let mut work = Work {
+        paths: Vec::new(),
+        everything: true,
+        reload: true,
+    };
+    let (mut retry, mut took) = (RETRY.0, Duration::ZERO);
+    loop {
+        let listening = shared.listening();
+        let began = Instant::now();
+        let whole = work.everything;
+        let outcome = pass(&mut scanner, &mut watcher, work);
+        let timeout = match outcome {
+            _ if shared.stopping() => return,
+            Ok(()) => {
+                if whole {
+                    shared.done(listening);
+                    took = began.elapsed();
+                }
+                retry = RETRY.0;
+                poll.max(took.saturating_mul(POLL_SHARE))
+            }
+            Err(SinkError::Closed) => return,
+            Err(SinkError::Failed(error)) => {
+                tracing::warn!(%error, "the ledger does not take what was read, trying again");
+                shared.fail(&error);
+                // Whatever is not durable has to be read again.
+                shared.reload_later();
+                let pause = retry;
+                retry = (retry * 2).min(RETRY.1);
+                if !shared.pause(pause) {
+                    return;
+                }
+                Duration::ZERO
+            }
+        };
+        match shared.wait(timeout, SETTLE) {
+            Some(next) => work = next,
+            None => return,
+        }
+    }
+}
+
+/// Does the work, and once more for directories that were not watched while they were listed.
+fn pass<S: Sink>(scanner: &mut Scanner<S>, watcher: &mut Watcher, work: Work) -> Result<(), SinkError> {
+    if work.reload {
+        scanner.reload()?;
+    }
+    if work.everything {
+        scanner.scan()?;
+    } else {
+        for path in &work.paths {
+            watcher.forget(path);
+        }
+        scanner.scan_paths(work.paths)?;
+    }
+    loop {
+        let dirs = scanner.take_dirs();
+        let fresh = watcher.add(dirs);
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        scanner.scan_paths(fresh)?;
+    }
+}
