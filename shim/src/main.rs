@@ -1,2 +1,73 @@
-//! Placeholder.
-fn main() {}
+//! `tokmon-mcp`: an MCP server on stdio whose tool calls are each one call to the tokmon daemon.
+//!
+//! It holds no state worth keeping, so clients may start and stop it as they like, several at once. Standard
+//! output belongs to the protocol; whatever goes wrong is told on standard error.
+
+mod answer;
+mod arguments;
+mod attribution;
+mod daemon;
+mod money;
+mod options;
+mod server;
+mod tools;
+
+use std::process::ExitCode;
+
+use options::{Action, USAGE};
+use rmcp::ServiceExt;
+use rmcp::service::{QuitReason, ServerInitializeError};
+use server::Server;
+
+/// Exit code for a wrong command line.
+const EX_USAGE: u8 = 64;
+/// Exit code for a fault of the program.
+const EX_SOFTWARE: u8 = 70;
+/// Exit code for a client that does not speak the protocol.
+const EX_PROTOCOL: u8 = 76;
+
+fn main() -> ExitCode {
+    let tools = match options::parse(std::env::args_os().skip(1)) {
+        Ok(Action::Serve(tools)) => tools,
+        Ok(Action::Version) => {
+            println!("tokmon-mcp {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Ok(Action::Help) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(wrong) => return fail(EX_USAGE, &format!("{wrong}\n\n{USAGE}")),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(EX_SOFTWARE, &format!("cannot start: {e}")),
+    };
+    let code = runtime.block_on(serve(Server::new(tools)));
+    // A read of standard input may still block a thread of its own; nothing is left to wait for.
+    runtime.shutdown_background();
+    code
+}
+
+/// Serves until the client closes our standard input.
+async fn serve(server: Server) -> ExitCode {
+    let running = match server.serve(rmcp::transport::stdio_pipes()).await {
+        Ok(running) => running,
+        // Health checks open, ask one question and close.
+        Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
+            return ExitCode::SUCCESS;
+        }
+        Err(ServerInitializeError::TransportError { .. }) => return ExitCode::SUCCESS,
+        Err(e) => return fail(EX_PROTOCOL, &e.to_string()),
+    };
+    match running.waiting().await {
+        Ok(QuitReason::Closed | QuitReason::Cancelled) => ExitCode::SUCCESS,
+        Ok(reason) => fail(EX_SOFTWARE, &format!("stopped: {reason:?}")),
+        Err(e) => fail(EX_SOFTWARE, &format!("stopped: {e}")),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    eprintln!("tokmon-mcp: {message}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,205 @@
+//! The MCP side: both protocol eras, tools only. What is not declared is answered with "method not found".
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use rmcp::model::{
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod,
+    CompleteRequestParams, CompleteResult, ContentBlock, DiscoverResult, Implementation, JsonObject,
+    ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesRequestMethod,
+    ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+
+use crate::attribution::{Caller, Environment};
+use crate::daemon::Daemon;
+use crate::options::ToolSet;
+use crate::tools::{self, Context, Failure};
+
+/// The revisions that our tests speak.
+const VERSIONS: &[ProtocolVersion] = &[
+    ProtocolVersion::V_2025_03_26,
+    ProtocolVersion::V_2025_06_18,
+    ProtocolVersion::V_2025_11_25,
+    ProtocolVersion::V_2026_07_28,
+];
+/// How long a client may keep what never changes while this program runs: an hour.
+const TTL_MS: u64 = 3_600_000;
+/// Most sessions that were reset by one process and are remembered.
+const MAX_RESETS: usize = 64;
+
+/// The sessions that were reset here. A client goes on naming its own session; what it means is the new one.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    /// By agent and the session that the client names.
+    started: Mutex<HashMap<(String, String), String>>,
+}
+
+impl Sessions {
+    /// The caller's session; empty for the daemon's current one of the agent.
+    pub(crate) fn current(&self, caller: &Caller) -> String {
+        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (caller.agent.clone(), caller.session.clone());
+        started.get(&key).unwrap_or(&caller.session).clone()
+    }
+
+    /// Notes that the caller's session was followed by a new one.
+    pub(crate) fn reset(&self, caller: &Caller, new: String) {
+        // Without a name of its own, the daemon knows which one is current.
+        if caller.session.is_empty() {
+            return;
+        }
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        if started.len() >= MAX_RESETS {
+            started.clear();
+        }
+        started.insert((caller.agent.clone(), caller.session.clone()), new);
+    }
+}
+
+/// Answers one client.
+pub(crate) struct Server {
+    set: ToolSet,
+    tools: Vec<Tool>,
+    environment: Environment,
+    daemon: Daemon,
+    sessions: Sessions,
+}
+
+impl Server {
+    pub(crate) fn new(set: ToolSet) -> Server {
+        let directory = std::env::current_dir()
+            .ok()
+            .and_then(|dir| dir.into_os_string().into_string().ok());
+        Server {
+            set,
+            tools: tools::list(set),
+            environment: Environment::read(|name| std::env::var(name).ok(), directory),
+            daemon: Daemon::new(),
+            sessions: Sessions::default(),
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> CallToolResult {
+        let client = context.client_info().map(|info| info.name);
+        let meta: &JsonObject = &context.meta.0.0;
+        let context = Context {
+            daemon: &self.daemon,
+            caller: self.environment.caller(client.as_deref(), meta),
+            sessions: &self.sessions,
+        };
+        match tools::call(&request.name, &context, request.arguments).await {
+            Ok(answer) => {
+                let mut result = CallToolResult::success(vec![ContentBlock::text(answer.text)]);
+                result.structured_content = answer.object;
+                result
+            }
+            Err(Failure(sentence)) => CallToolResult::error(vec![ContentBlock::text(sentence)]),
+        }
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new("tokmon", env!("CARGO_PKG_VERSION")))
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Cow::Borrowed(VERSIONS)
+    }
+
+    async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        let mut result = DiscoverResult::from_server_info(VERSIONS.to_vec(), self.get_info());
+        result.ttl_ms = TTL_MS;
+        result.cache_scope = CacheScope::Public;
+        Ok(result)
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let list = ListToolsResult::with_all_items(self.tools.clone());
+        Ok(list.with_ttl_ms(TTL_MS).with_cache_scope(CacheScope::Public))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        if !tools::offers(self.set, &request.name) {
+            let names: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_ref()).collect();
+            let said = format!("unknown tool '{}': there are {}", request.name, names.join(", "));
+            return Err(ErrorData::invalid_params(said, None));
+        }
+        Ok(self.answer(request, &context).await.into())
+    }
+
+    async fn complete(
+        &self,
+        _: CompleteRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_moves_the_callers_session_only() {
+        let caller = |session: &str| Caller {
+            agent: "a".to_owned(),
+            session: session.to_owned(),
+            ..Caller::default()
+        };
+        let sessions = Sessions::default();
+        sessions.reset(&caller("s1"), "s2".to_owned());
+        assert_eq!(sessions.current(&caller("s1")), "s2");
+        assert_eq!(sessions.current(&caller("s9")), "s9");
+        sessions.reset(&caller("s1"), "s3".to_owned());
+        assert_eq!(sessions.current(&caller("s1")), "s3");
+        sessions.reset(&caller(""), "s4".to_owned());
+        assert_eq!(sessions.current(&caller("")), "");
+        for n in 0..MAX_RESETS {
+            sessions.reset(&caller(&n.to_string()), "x".to_owned());
+        }
+        assert!(sessions.started.lock().unwrap().len() <= MAX_RESETS);
+    }
+}
