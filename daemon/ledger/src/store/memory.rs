@@ -441,3 +441,13 @@ fn same_sums(stored: Option<&Agg>, counted: Option<&Agg>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_contract() {
+        crate::store::conformance::suite(|| Box::new(MemoryStore::new()));
+    }
+}

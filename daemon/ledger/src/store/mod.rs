@@ -11,6 +11,7 @@ use tokmon_core::entry::{Body, Entry, Record};
 use tokmon_core::id::Key;
 use tokmon_core::rollup::{Agg, Dimension, Dims};
 
+pub mod conformance;
 pub mod memory;
 pub mod redb;
 

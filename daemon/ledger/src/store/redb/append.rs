@@ -7,7 +7,9 @@ use std::ops::Bound;
 use redb::{ReadableTable, WriteTransaction};
 use tokmon_core::entry::Body;
 
-use super::super::{Batch, DropReason, Dropped, MAX_DROPPED_KEPT, Position, Result, StoreError, names_of, record_of};
+use super::super::{
+    Batch, DropReason, Dropped, MAX_DROPPED_KEPT, Position, Result, StoreError, names_of, record_of,
+};
 use super::chain::{self, Digest};
 use super::codec::{
     ChainRow, CheckpointRow, DroppedLine, DroppedRow, PositionRow, seal_message, unseal_message,
@@ -43,7 +45,8 @@ pub(super) fn append(txn: &WriteTransaction, cache: &Cache, batch: &Batch) -> Re
         };
         let mut value = Vec::new();
         seal_message(CHECKPOINT_KEY.as_bytes(), &row, &mut value);
-        txn.open_table(tables::STATE)?.insert(CHECKPOINT_KEY, value.as_slice())?;
+        txn.open_table(tables::STATE)?
+            .insert(CHECKPOINT_KEY, value.as_slice())?;
     }
     Ok(interner.finish())
 }
@@ -116,7 +119,9 @@ impl Calls {
             to: Some(seq),
         });
         if moved.to.take() != Some(seq) {
-            return Err(conflict(format!("entry {seq} is amended, but does not hold the call")));
+            return Err(conflict(format!(
+                "entry {seq} is amended, but does not hold the call"
+            )));
         }
         self.gone.push(time_bytes(at_ms, seq));
         Ok(())
@@ -132,7 +137,9 @@ impl Calls {
             }
             Slot::Occupied(mut slot) => {
                 if let Some(other) = slot.get_mut().to.replace(seq) {
-                    return Err(conflict(format!("the call of entry {seq} is known as entry {other}")));
+                    return Err(conflict(format!(
+                        "the call of entry {seq} is known as entry {other}"
+                    )));
                 }
             }
         }
@@ -199,7 +206,11 @@ fn append_dropped(txn: &WriteTransaction, interner: &mut Interner<'_, '_>, batch
                     DropReason::Replaced => 2,
                 },
             };
-            if row.lines.iter().any(|old| (old.path, old.offset) == (new.path, new.offset)) {
+            if row
+                .lines
+                .iter()
+                .any(|old| (old.path, old.offset) == (new.path, new.offset))
+            {
                 continue;
             }
             row.count = row.count.saturating_add(1);

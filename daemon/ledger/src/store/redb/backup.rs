@@ -5,7 +5,9 @@
 use std::ops::Bound;
 use std::path::Path;
 
-use redb::{Builder, Database, Key, ReadTransaction, ReadableTable, TableDefinition, Value, WriteTransaction};
+use redb::{
+    Builder, Database, Key, ReadTransaction, ReadableTable, TableDefinition, Value, WriteTransaction,
+};
 
 use super::super::{Result, StoreError};
 use super::lifecycle::{Unfinished, occupied};

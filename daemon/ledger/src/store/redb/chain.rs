@@ -71,7 +71,8 @@ pub(super) fn head(state: &impl ReadableTable<&'static str, &'static [u8]>) -> R
 pub(super) fn put_head(txn: &redb::WriteTransaction, head: &[u8; 32]) -> Result<()> {
     let mut value = Vec::new();
     seal(HEAD_KEY.as_bytes(), &mut value, |out| out.extend_from_slice(head));
-    txn.open_table(tables::STATE)?.insert(HEAD_KEY, value.as_slice())?;
+    txn.open_table(tables::STATE)?
+        .insert(HEAD_KEY, value.as_slice())?;
     Ok(())
 }
 
@@ -81,7 +82,11 @@ pub(super) fn read(last_seq: u64, value: &[u8]) -> Result<ChainRow> {
 }
 
 /// Writes a batch's row.
-pub(super) fn put(chain: &mut redb::Table<'_, u64, &'static [u8]>, last_seq: u64, row: &ChainRow) -> Result<()> {
+pub(super) fn put(
+    chain: &mut redb::Table<'_, u64, &'static [u8]>,
+    last_seq: u64,
+    row: &ChainRow,
+) -> Result<()> {
     let mut value = Vec::new();
     seal_message(&last_seq.to_le_bytes(), row, &mut value);
     chain.insert(last_seq, value.as_slice())?;

@@ -9,8 +9,8 @@ use tokmon_core::tokens::Tokens;
 
 use super::super::{Result, StoreError, names_of};
 use super::codec::{
-    AmendRow, BodyRow, BudgetAlertRow, EntryRow, FindingRow, PriceRemovedRow, PurgedRow, RecordRow, SessionResetRow,
-    rule_number, rule_of, unseal_message,
+    AmendRow, BodyRow, BudgetAlertRow, EntryRow, FindingRow, PriceRemovedRow, PurgedRow, RecordRow,
+    SessionResetRow, rule_number, rule_of, unseal_message,
 };
 use super::tables::{KIND_PATH, KIND_SOURCE, KINDS};
 
@@ -44,7 +44,11 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
                 record: Some(record_row(record, ids)),
             }),
         ),
-        Body::SessionReset { agent, ended, started } => (
+        Body::SessionReset {
+            agent,
+            ended,
+            started,
+        } => (
             0,
             BodyRow::SessionReset(SessionResetRow {
                 agent: agent.to_string(),
@@ -182,11 +186,7 @@ impl RecordRow {
 }
 
 /// Reads an entry.
-pub(super) fn from_bytes(
-    seq: u64,
-    value: &[u8],
-    name: impl FnMut(u8, u32) -> Result<Name>,
-) -> Result<Entry> {
+pub(super) fn from_bytes(seq: u64, value: &[u8], name: impl FnMut(u8, u32) -> Result<Name>) -> Result<Entry> {
     from_row(seq, read_row(seq, value)?, name).map_err(|e| at_entry(seq, e))
 }
 

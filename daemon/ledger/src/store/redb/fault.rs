@@ -8,7 +8,9 @@ use super::super::StoreError;
 /// An operating system's error.
 pub(super) fn of_io(e: &std::io::Error) -> StoreError {
     match e.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => StoreError::Full(e.to_string()),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            StoreError::Full(e.to_string())
+        }
         // redb's words for a file that is none of its own, and for one that ends too early.
         ErrorKind::InvalidData | ErrorKind::UnexpectedEof => StoreError::Damaged(e.to_string()),
         ErrorKind::WouldBlock => StoreError::InUse,

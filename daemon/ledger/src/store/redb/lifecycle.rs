@@ -4,7 +4,9 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, StorageBackend, TableError};
+use redb::{
+    Builder, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, StorageBackend, TableError,
+};
 
 use super::super::{Result, SCHEMA_VERSION, StoreError};
 use super::RedbStore;
@@ -127,7 +129,8 @@ fn file_backing(path: &Path, cache_bytes: usize) -> Backing {
 #[cfg(unix)]
 pub(super) fn occupied(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    path.metadata().map_or(0, |m| m.blocks().saturating_mul(512).min(m.len()))
+    path.metadata()
+        .map_or(0, |m| m.blocks().saturating_mul(512).min(m.len()))
 }
 
 /// Bytes that a file takes on disk.
@@ -197,8 +200,11 @@ fn is_blank(db: &Database) -> Result<bool> {
 /// Writes the schema version inside a transaction.
 pub(super) fn put_schema(txn: &redb::WriteTransaction, version: u32) -> Result<()> {
     let mut value = Vec::new();
-    seal(SCHEMA_KEY.as_bytes(), &mut value, |out| out.extend_from_slice(&version.to_le_bytes()));
-    txn.open_table(tables::META)?.insert(SCHEMA_KEY, value.as_slice())?;
+    seal(SCHEMA_KEY.as_bytes(), &mut value, |out| {
+        out.extend_from_slice(&version.to_le_bytes())
+    });
+    txn.open_table(tables::META)?
+        .insert(SCHEMA_KEY, value.as_slice())?;
     Ok(())
 }
 
@@ -216,8 +222,11 @@ pub(super) fn read_horizon(meta: &impl redb::ReadableTable<&'static str, &'stati
 /// The inverse of [`read_horizon`].
 pub(super) fn put_horizon(txn: &redb::WriteTransaction, horizon_ms: i64) -> Result<()> {
     let mut value = Vec::new();
-    seal(HORIZON_KEY.as_bytes(), &mut value, |out| out.extend_from_slice(&horizon_ms.to_le_bytes()));
-    txn.open_table(tables::META)?.insert(HORIZON_KEY, value.as_slice())?;
+    seal(HORIZON_KEY.as_bytes(), &mut value, |out| {
+        out.extend_from_slice(&horizon_ms.to_le_bytes())
+    });
+    txn.open_table(tables::META)?
+        .insert(HORIZON_KEY, value.as_slice())?;
     Ok(())
 }
 
@@ -279,7 +288,10 @@ impl Unfinished {
         match std::fs::hard_link(&self.path, target) {
             Ok(()) => {}
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(StoreError::Conflict(format!("{} exists already", target.display())));
+                return Err(StoreError::Conflict(format!(
+                    "{} exists already",
+                    target.display()
+                )));
             }
             // File systems without links.
             Err(_) if target.symlink_metadata().is_err() => std::fs::rename(&self.path, target)?,

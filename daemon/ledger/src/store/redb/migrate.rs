@@ -42,7 +42,10 @@ pub(super) fn to_present(
 fn run(db: &Database, found: u32, wanted: u32, steps: &[Step]) -> Result<()> {
     for from in found..wanted {
         let step = steps.iter().find(|step| step.from == from).ok_or_else(|| {
-            StoreError::Conflict(format!("there is no way from schema {from} to schema {}", from + 1))
+            StoreError::Conflict(format!(
+                "there is no way from schema {from} to schema {}",
+                from + 1
+            ))
         })?;
         let txn = db.begin_write()?;
         (step.apply)(&txn)?;
@@ -96,10 +99,7 @@ mod tests {
     fn steps_run_in_order_and_each_wholly_or_not_at_all() {
         let db = memory();
         let steps = [
-            Step {
-                from: 2,
-                apply: fail,
-            },
+            Step { from: 2, apply: fail },
             Step {
                 from: 1,
                 apply: add_table,
@@ -130,6 +130,9 @@ mod tests {
             .map(|f| f.unwrap().file_name())
             .collect();
         assert_eq!(names.len(), 2, "{names:?}");
-        assert_eq!(std::fs::read(dir.path().join("ledger.redb.schema-1")).unwrap(), b"old");
+        assert_eq!(
+            std::fs::read(dir.path().join("ledger.redb.schema-1")).unwrap(),
+            b"old"
+        );
     }
 }

@@ -191,7 +191,25 @@ impl RedbStore {
         match self.last_seq() {
             Ok(seq) if seq < last.entry.seq => StoreError::Full(why),
             Ok(_) => StoreError::Io(format!("the disk is full, but the batch may be written: {why}")),
-            Err(e) => StoreError::Io(format!("the disk is full ({why}) and the file cannot be opened: {e}")),
+            Err(e) => StoreError::Io(format!(
+                "the disk is full ({why}) and the file cannot be opened: {e}"
+            )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_contract() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let made = std::cell::Cell::new(0);
+        crate::store::conformance::suite(|| {
+            made.set(made.get() + 1);
+            let path = dir.path().join(format!("{}.redb", made.get()));
+            Box::new(RedbStore::create(&path, 1 << 20).expect("a new store"))
+        });
     }
 }

@@ -76,7 +76,9 @@ where
     pub(super) fn name(&self, kind: u8, id: u32) -> Result<Name> {
         match self.find_name(kind, id)? {
             Some(name) => Ok(name),
-            None => Err(StoreError::Damaged(format!("name {id} of kind {kind} is missing"))),
+            None => Err(StoreError::Damaged(format!(
+                "name {id} of kind {kind} is missing"
+            ))),
         }
     }
 
@@ -126,7 +128,9 @@ pub(super) fn read_id(key: &[u8], value: &[u8]) -> Result<u32> {
     let body = unseal(key, value, "the id of a name")?;
     match <[u8; 4]>::try_from(body) {
         Ok(bytes) => Ok(u32::from_le_bytes(bytes)),
-        Err(_) => Err(StoreError::Damaged("the id of a name has the wrong length".to_owned())),
+        Err(_) => Err(StoreError::Damaged(
+            "the id of a name has the wrong length".to_owned(),
+        )),
     }
 }
 
@@ -184,7 +188,9 @@ impl<'a, 'txn> Interner<'a, 'txn> {
         }
         let id = self.next_id(kind)?;
         let (key, rev_key) = (name_bytes(kind, name), pair(u32::from(kind), id));
-        seal(&key, &mut self.value, |out| out.extend_from_slice(&id.to_le_bytes()));
+        seal(&key, &mut self.value, |out| {
+            out.extend_from_slice(&id.to_le_bytes())
+        });
         self.names.dict.insert(key.as_slice(), self.value.as_slice())?;
         seal(&rev_key.to_le_bytes(), &mut self.value, |out| {
             out.extend_from_slice(name.as_bytes());
@@ -199,16 +205,19 @@ impl<'a, 'txn> Interner<'a, 'txn> {
         let last = match self.next[kind as usize] {
             Some(id) => id,
             None => {
-                let mut rows = self.names.rev.range(pair(kind_u32, 0)..=pair(kind_u32, u32::MAX))?;
+                let mut rows = self
+                    .names
+                    .rev
+                    .range(pair(kind_u32, 0)..=pair(kind_u32, u32::MAX))?;
                 match rows.next_back() {
                     Some(row) => (row?.0.value() & u64::from(u32::MAX)) as u32,
                     None => 0,
                 }
             }
         };
-        let id = last
-            .checked_add(1)
-            .ok_or_else(|| StoreError::Conflict("there are four thousand million names already".to_owned()))?;
+        let id = last.checked_add(1).ok_or_else(|| {
+            StoreError::Conflict("there are four thousand million names already".to_owned())
+        })?;
         self.next[kind as usize] = Some(id);
         Ok(id)
     }

@@ -34,8 +34,9 @@ pub(super) fn purge(txn: &WriteTransaction, horizon_ms: i64, max: usize) -> Resu
             let row = entries.remove(seq)?;
             let row = row.ok_or_else(|| StoreError::Damaged(format!("entry {seq} is missing")))?;
             let row = read_row(seq, row.value())?;
-            let (record, replaces) = record_in(&row)
-                .ok_or_else(|| StoreError::Damaged(format!("entry {seq} holds no call, but an index says so")))?;
+            let (record, replaces) = record_in(&row).ok_or_else(|| {
+                StoreError::Damaged(format!("entry {seq} holds no call, but an index says so"))
+            })?;
             if seq == present {
                 keys.remove(&key_bytes(&record.key()))?;
                 for key in same_call(record.key()) {
@@ -57,7 +58,8 @@ fn count_in_chain(txn: &WriteTransaction, removed: &[u64]) -> Result<()> {
     let mut batches: BTreeMap<u64, u64> = BTreeMap::new();
     for &seq in removed {
         let batch = table.range(seq..)?.next();
-        let (last, _) = batch.ok_or_else(|| StoreError::Damaged(format!("the chain ends before entry {seq}")))??;
+        let (last, _) =
+            batch.ok_or_else(|| StoreError::Damaged(format!("the chain ends before entry {seq}")))??;
         *batches.entry(last.value()).or_default() += 1;
     }
     for (last, count) in batches {

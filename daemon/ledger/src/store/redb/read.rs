@@ -2,14 +2,16 @@
 
 use std::ops::Range;
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+};
 use tokmon_core::entry::Entry;
 use tokmon_core::id::Key;
 use tokmon_core::rollup::{Agg, Dimension, Dims, bucket_start_ms};
 
 use super::super::{
-    DropReason, Dropped, Known, MAX_DROPPED_KEPT, Position, Result, SCHEMA_VERSION, SessionRow, Stats, StoreError,
-    record_of, same_call,
+    DropReason, Dropped, Known, MAX_DROPPED_KEPT, Position, Result, SCHEMA_VERSION, SessionRow, Stats,
+    StoreError, record_of, same_call,
 };
 use super::append::CHECKPOINT_KEY;
 use super::codec::{CheckpointRow, DroppedRow, PositionRow, SessionRowBytes, unseal, unseal_message};
@@ -65,7 +67,9 @@ impl<'a> Reader<'a> {
                 let seq = seq.value();
                 let entry = kept_entry(&entries, &names, seq)?;
                 let record = record_of(&entry).filter(|record| record.seen.key == key);
-                let record = record.ok_or_else(|| leads_astray("the key of a call", seq))?.clone();
+                let record = record
+                    .ok_or_else(|| leads_astray("the key of a call", seq))?
+                    .clone();
                 found[at] = Some(Known { seq, record });
                 break;
             }
@@ -95,7 +99,12 @@ impl<'a> Reader<'a> {
         read_entry(&self.names()?, seq, row.value()).map(Some)
     }
 
-    pub(super) fn records(&self, range_ms: Range<i64>, before: Option<(i64, u64)>, max: usize) -> Result<Vec<Entry>> {
+    pub(super) fn records(
+        &self,
+        range_ms: Range<i64>,
+        before: Option<(i64, u64)>,
+        max: usize,
+    ) -> Result<Vec<Entry>> {
         let end = before.unwrap_or((i64::MAX, u64::MAX)).min((range_ms.end, 0));
         let mut found = Vec::new();
         if (range_ms.start, 0) >= end {
@@ -134,7 +143,11 @@ impl<'a> Reader<'a> {
                         0 => DropReason::Copy,
                         1 => DropReason::Weaker,
                         2 => DropReason::Replaced,
-                        _ => return Err(StoreError::Damaged("a reason that this program does not know".to_owned())),
+                        _ => {
+                            return Err(StoreError::Damaged(
+                                "a reason that this program does not know".to_owned(),
+                            ));
+                        }
                     },
                 });
             }
@@ -180,9 +193,9 @@ impl<'a> Reader<'a> {
         for row in table.range(range)? {
             let (key, value) = row?;
             let row = SessionSum::read(key.value(), value.value())?.named(&names)?;
-            let better = best.as_ref().is_none_or(|best| {
-                (row.agg.last_ms, &best.agent) > (best.agg.last_ms, &row.agent)
-            });
+            let better = best
+                .as_ref()
+                .is_none_or(|best| (row.agg.last_ms, &best.agent) > (best.agg.last_ms, &row.agent));
             if better {
                 best = Some(row);
             }
@@ -237,7 +250,9 @@ impl<'a> Reader<'a> {
     pub(super) fn stats(&self) -> Result<Stats> {
         let times = self.txn.open_table(tables::TIME)?;
         let at = |row: Option<(redb::AccessGuard<'_, &'static [u8; 16]>, _)>| {
-            row.map_or(0, |(time, _): (_, redb::AccessGuard<'_, ()>)| time_of(time.value()).0)
+            row.map_or(0, |(time, _): (_, redb::AccessGuard<'_, ()>)| {
+                time_of(time.value()).0
+            })
         };
         Ok(Stats {
             schema_version: SCHEMA_VERSION,
@@ -324,4 +339,3 @@ fn kept_entry(
 fn leads_astray(what: &str, seq: u64) -> StoreError {
     StoreError::Damaged(format!("{what} leads to entry {seq}, which is another"))
 }
-

@@ -52,7 +52,10 @@ pub(super) fn encode(agg: &Agg, base_ms: i64, out: &mut Vec<u8>) {
     put(mask, out);
     put_signed(agg.first_ms.wrapping_sub(base_ms), out);
     put_signed(agg.last_ms.wrapping_sub(agg.first_ms), out);
-    counts.iter().filter(|&&count| count != 0).for_each(|&count| put(count, out));
+    counts
+        .iter()
+        .filter(|&&count| count != 0)
+        .for_each(|&count| put(count, out));
     for (_, amount) in amounts {
         if amount != Pico::ZERO {
             put_money(amount, out);
@@ -188,7 +191,8 @@ mod tests {
 
     fn any_agg() -> impl Strategy<Value = Agg> {
         let count = prop_oneof![Just(0_u64), 0..1000_u64, any::<u64>()];
-        let money = prop_oneof![Just(0_i128), any::<i64>().prop_map(i128::from), any::<i128>()].prop_map(Pico);
+        let money =
+            prop_oneof![Just(0_i128), any::<i64>().prop_map(i128::from), any::<i128>()].prop_map(Pico);
         (
             proptest::collection::vec(count, COUNTS),
             proptest::array::uniform4(money),

@@ -107,7 +107,10 @@ impl Sums {
         match self.full.entry((bucket_of(at_ms), dims)) {
             Slot::Occupied(slot) => slot.into_mut().plus.add(&agg),
             Slot::Vacant(slot) => {
-                slot.insert(Delta { plus: agg, minus: None });
+                slot.insert(Delta {
+                    plus: agg,
+                    minus: None,
+                });
             }
         }
     }
@@ -115,7 +118,11 @@ impl Sums {
     /// A record leaves because another one takes its place.
     pub(super) fn subtract(&mut self, record: &Record, ids: &Ids) {
         let (agg, dims) = (Agg::of(record), dims_of(ids));
-        self.sessions.entry(session_key(&dims)).or_default().delta.subtract(&agg);
+        self.sessions
+            .entry(session_key(&dims))
+            .or_default()
+            .delta
+            .subtract(&agg);
         let row = (bucket_of(record.seen.at_ms), dims);
         self.full.entry(row).or_default().subtract(&agg);
     }

@@ -63,7 +63,12 @@ pub(super) fn verify(reader: &Reader<'_>) -> Result<Verification> {
 }
 
 /// Every batch's digest, the head, and that no entry is missing or too many.
-fn check_chain(reader: &Reader<'_>, findings: &mut Findings, done: &mut Verification, calls: &mut u64) -> Result<()> {
+fn check_chain(
+    reader: &Reader<'_>,
+    findings: &mut Findings,
+    done: &mut Verification,
+    calls: &mut u64,
+) -> Result<()> {
     let names = reader.names()?;
     let entries = reader.txn.open_table(tables::ENTRY)?;
     let mut rows = entries.iter()?.peekable();
@@ -156,14 +161,18 @@ fn check_calls(reader: &Reader<'_>, findings: &mut Findings, calls: u64) -> Resu
     let names = reader.names()?;
     let (by_time, by_key) = (times.len()?, keys.len()?);
     if by_time != calls || by_key != calls {
-        findings.add(format!("{calls} calls are kept, {by_time} are known by time and {by_key} by key"));
+        findings.add(format!(
+            "{calls} calls are kept, {by_time} are known by time and {by_key} by key"
+        ));
     }
     let mut buckets = Buckets::new(reader)?;
     let mut sessions: HashMap<u64, Brief> = HashMap::new();
     for row in times.iter()? {
         let (at_ms, seq) = time_of(row?.0.value());
         let Some(row) = entries.get(seq)? else {
-            findings.add(format!("a call at {at_ms} ms leads to entry {seq}, which is not there"));
+            findings.add(format!(
+                "a call at {at_ms} ms leads to entry {seq}, which is not there"
+            ));
             continue;
         };
         let call = read_row(seq, row.value()).and_then(|row| {
@@ -244,7 +253,9 @@ impl<'r, 'c> Buckets<'r, 'c> {
                 // A row that cannot be read is named when all rows are read.
                 if stored.is_ok_and(|stored| stored.is_none_or(|stored| !agrees(&stored, &agg))) {
                     let bucket = self.bucket;
-                    findings.add(format!("the {name} rollup of bucket {bucket} differs from its records"));
+                    findings.add(format!(
+                        "the {name} rollup of bucket {bucket} differs from its records"
+                    ));
                 }
             }
         }
@@ -259,18 +270,25 @@ impl<'r, 'c> Buckets<'r, 'c> {
             for row in self.reader.txn.open_table(table)?.iter()? {
                 let (key, value) = row?;
                 let read = findings.catch(name, read_sum(key.value(), value.value()))?;
-                kept += u64::from(read.is_none_or(|(bucket, _, _)| bucket_start_ms(bucket) >= self.horizon_ms));
+                kept +=
+                    u64::from(read.is_none_or(|(bucket, _, _)| bucket_start_ms(bucket) >= self.horizon_ms));
             }
             if kept != self.seen[at] {
                 let seen = self.seen[at];
-                findings.add(format!("the {name} rollup has {kept} rows where its records make {seen}"));
+                findings.add(format!(
+                    "the {name} rollup has {kept} rows where its records make {seen}"
+                ));
             }
         }
         Ok(())
     }
 }
 
-fn check_sessions(reader: &Reader<'_>, findings: &mut Findings, mut counted: HashMap<u64, Brief>) -> Result<()> {
+fn check_sessions(
+    reader: &Reader<'_>,
+    findings: &mut Findings,
+    mut counted: HashMap<u64, Brief>,
+) -> Result<()> {
     let horizon_ms = reader.horizon_ms()?;
     for row in reader.txn.open_table(tables::SESSION)?.iter()? {
         let (key, value) = row?;
@@ -332,7 +350,10 @@ fn check_rest(reader: &Reader<'_>, findings: &mut Findings) -> Result<()> {
     let state = reader.txn.open_table(tables::STATE)?;
     if let Some(row) = state.get(super::append::CHECKPOINT_KEY)? {
         let key = super::append::CHECKPOINT_KEY.as_bytes();
-        findings.catch("state", unseal_message::<CheckpointRow>(key, row.value(), "the checkpoint"))?;
+        findings.catch(
+            "state",
+            unseal_message::<CheckpointRow>(key, row.value(), "the checkpoint"),
+        )?;
     }
     Ok(())
 }
