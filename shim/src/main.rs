@@ -51,13 +51,19 @@ fn main() -> ExitCode {
 
 /// Serves until the client closes our standard input.
 async fn serve(server: Server) -> ExitCode {
-    let running = match server.serve(rmcp::transport::stdio_pipes()).await {
+    let running = match Box::pin(server.serve(rmcp::transport::stdio_pipes())).await {
         Ok(running) => running,
         // Health checks open, ask one question and close.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
             return ExitCode::SUCCESS;
         }
         Err(ServerInitializeError::TransportError { .. }) => return ExitCode::SUCCESS,
+        Err(ServerInitializeError::ExpectedInitializeRequest(_)) => {
+            return fail(
+                EX_PROTOCOL,
+                "the first message must be a request: initialize or server/discover",
+            );
+        }
         Err(e) => return fail(EX_PROTOCOL, &e.to_string()),
     };
     match running.waiting().await {

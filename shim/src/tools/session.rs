@@ -37,7 +37,7 @@ pub(super) async fn get_current_session_stats(
 }
 
 fn statistics(session: &Session) -> Answer {
-    let totals = session.totals.clone().unwrap_or_default();
+    let totals = session.totals.unwrap_or_default();
     let (tools, models) = (rows(&session.by_tool), rows(&session.by_model));
     let mut text = format!(
         "Session {} ({}): {}.",
@@ -69,7 +69,7 @@ fn rows(given: &[TotalsRow]) -> Vec<Row> {
     let mut rows: Vec<Row> = given
         .iter()
         .map(|row| {
-            let totals = row.totals.clone().unwrap_or_default();
+            let totals = row.totals.unwrap_or_default();
             Row {
                 name: row.keys.first().cloned().unwrap_or_default(),
                 requests: totals.requests,
