@@ -41,14 +41,14 @@ impl Python {
     }
 }
 
-/// Calls tools of tokmon-mcp the way an editor does.
-pub(crate) fn mcp(env: &Env, mode: &str, calls: &Value) -> Value {
+/// Calls tools of tokmon-mcp the way the editor of that name does.
+pub(crate) fn mcp(env: &Env, mode: &str, editor: &str, calls: &Value) -> Value {
     let python = tools::python("mcp", &MCP);
     let mut command = env.command(python);
     command
         .arg(binaries::root().join("tests/python/mcp_client.py"))
         .arg(binaries::tokmon_mcp())
-        .arg(mode);
+        .args([mode, editor]);
     Run::of(command, calls.to_string().as_bytes()).success().json()
 }
 
@@ -68,7 +68,7 @@ fn python_speaks_to_the_daemon_with_nothing_but_the_contract() {
         assert!(services.contains(&json!(name)), "{name} is not in {services:?}");
     }
 
-    let recorded = python.call(&env, &["record", "a", "b", "a"]);
+    let recorded = python.call(&env, &["record", "python", "s", "a", "b", "a"]);
     let outcome = |at: usize| recorded["answers"][at]["outcome"].clone();
     assert_eq!(outcome(0), "RECORD_OUTCOME_ADDED");
     assert_eq!(outcome(2), "RECORD_OUTCOME_DUPLICATE");
@@ -110,7 +110,7 @@ fn both_eras_of_mcp_offer_the_same_tools() {
         ["log_token_usage", {"input_tokens": -1, "output_tokens": 0, "model": "m"}],
     ]);
     for mode in ["legacy", "2026-07-28"] {
-        let answers = mcp(&env, mode, &calls);
+        let answers = mcp(&env, mode, "some-editor", &calls);
         let mut names: Vec<&str> = answers["tools"]
             .as_array()
             .expect("tools")
@@ -143,7 +143,12 @@ fn both_eras_of_mcp_offer_the_same_tools() {
 #[test]
 fn mcp_starts_the_daemon_when_it_is_away() {
     let env = Env::new();
-    let answers = mcp(&env, "legacy", &json!([["get_current_session_stats", {}]]));
+    let answers = mcp(
+        &env,
+        "legacy",
+        "some-editor",
+        &json!([["get_current_session_stats", {}]]),
+    );
     assert_eq!(answers["results"][0]["is_error"], false, "{answers:#}");
     env.ctl(&["daemon", "stop"]).success();
 }

@@ -6,6 +6,9 @@ use tokmon_tests::env::Env;
 
 use crate::other_tools::{Python, mcp};
 
+/// The editor that two windows of are open.
+const AGENT: &str = "claude-code";
+
 /// What every client records in this test: 1,500 input and 800 output tokens.
 fn log(tool: &str) -> serde_json::Value {
     json!(["log_token_usage", {
@@ -27,9 +30,10 @@ async fn two_mcp_clients_python_and_the_command_line_see_one_session() {
 
     // At the same time, each from a process of its own.
     std::thread::scope(|scope| {
-        let legacy = scope.spawn(|| mcp(&env, "legacy", &json!([log("Read"), log("Edit")])));
-        let modern = scope.spawn(|| mcp(&env, "2026-07-28", &json!([log("Bash"), log("Grep")])));
-        let python = scope.spawn(|| Python::new(&env).call(&env, &["record", "p1", "p2", "p3"]));
+        let legacy = scope.spawn(|| mcp(&env, "legacy", AGENT, &json!([log("Read"), log("Edit")])));
+        let modern = scope.spawn(|| mcp(&env, "2026-07-28", AGENT, &json!([log("Bash"), log("Grep")])));
+        let python =
+            scope.spawn(|| Python::new(&env).call(&env, &["record", AGENT, "shared", "p1", "p2", "p3"]));
         for answers in [legacy.join(), modern.join()] {
             let answers = answers.expect("the MCP client ends");
             for result in answers["results"].as_array().expect("results") {
@@ -39,28 +43,26 @@ async fn two_mcp_clients_python_and_the_command_line_see_one_session() {
         python.join().expect("the Python client ends");
     });
 
+    // Each kind of client reads the same figures.
     let expected = 7;
     let session = client
         .get_session(v1::GetSessionRequest {
             id: "shared".to_owned(),
-            ..Default::default()
-        })
-        .await;
-    let by_agent = client
-        .totals(v1::TotalsRequest {
-            filter: Some(v1::Filter {
-                sessions: vec!["shared".to_owned()],
-                ..Default::default()
-            }),
-            ..Default::default()
+            agent: AGENT.to_owned(),
         })
         .await
-        .expect("totals");
-    assert_eq!(by_agent.totals.expect("a sum").requests, expected, "{session:?}");
-
-    // Each kind of client reads the same figures.
+        .expect("the session");
+    assert_eq!(session.totals.expect("a sum").requests, expected);
+    let python = Python::new(&env).call(&env, &["session", AGENT, "shared"]);
+    assert_eq!(
+        python,
+        json!({"requests": expected, "input_tokens": 1_500 * expected, "cost_usd": "0.1155"})
+    );
     let stats = json!([["get_current_session_stats", {}]]);
-    let (first, second) = (mcp(&env, "legacy", &stats), mcp(&env, "2026-07-28", &stats));
+    let (first, second) = (
+        mcp(&env, "legacy", AGENT, &stats),
+        mcp(&env, "2026-07-28", AGENT, &stats),
+    );
     assert_eq!(first["results"], second["results"]);
     let listed = env.ctl_json(&["report", "session"]);
     let rows = listed["rows"].as_array().expect("rows");

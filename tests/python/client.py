@@ -1,9 +1,9 @@
 """A foreign client of tokmond: only the .proto files and public packages, over the local socket.
 
-usage: client.py SOCKET STUBS probe            health, reflection and the handshake
-       client.py SOCKET STUBS record KEY ...   records 1,500 + 800 tokens per key in session "shared"
-       client.py SOCKET STUBS report           totals by model
-       client.py SOCKET STUBS session ID       one session's totals
+usage: client.py SOCKET STUBS probe                          health, reflection and the handshake
+       client.py SOCKET STUBS record AGENT SESSION KEY ...   records 1,500 + 800 tokens per key
+       client.py SOCKET STUBS report                         totals by model
+       client.py SOCKET STUBS session AGENT ID               one session's totals
 
 STUBS is the directory that `python -m grpc_tools.protoc` wrote. Prints one JSON object.
 """
@@ -61,13 +61,13 @@ def probe(channel):
     }
 
 
-def record(channel, keys):
+def record(channel, agent, session, *keys):
     stub = usage_pb2_grpc.UsageServiceStub(channel)
     answers = []
     for key in keys:
         usage = usage_pb2.Usage(
-            agent="python",
-            session="shared",
+            agent=agent,
+            session=session,
             model="claude-sonnet-4-5",
             tokens=common_pb2.Tokens(input=1500, output=800),
             idempotency_key=key,
@@ -92,8 +92,8 @@ def report(channel):
     }
 
 
-def session(channel, name):
-    request = session_pb2.GetSessionRequest(id=name)
+def session(channel, agent, name):
+    request = session_pb2.GetSessionRequest(agent=agent, id=name)
     answer = session_pb2_grpc.SessionServiceStub(channel).Get(request)
     return {
         "requests": answer.totals.requests,
@@ -110,11 +110,11 @@ def main():
         if COMMAND == "probe":
             result = probe(channel)
         elif COMMAND == "record":
-            result = record(channel, ARGUMENTS)
+            result = record(channel, *ARGUMENTS)
         elif COMMAND == "report":
             result = report(channel)
         elif COMMAND == "session":
-            result = session(channel, ARGUMENTS[0])
+            result = session(channel, *ARGUMENTS)
         else:
             sys.exit(__doc__)
     print(json.dumps(result))

@@ -15,11 +15,17 @@ pub fn root() -> &'static Path {
     })
 }
 
+/// Names a directory with programs to test as they are, e.g. those of a release.
+const GIVEN: &str = "TOKMON_TEST_BINARIES";
+
 /// Directory of the programs, e.g. `target/debug`. The first call builds what is out of date there, because
 /// `cargo test` builds a package's programs only for that package's own tests.
 pub fn dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(build)
+    DIR.get_or_init(|| match std::env::var_os(GIVEN) {
+        Some(given) => PathBuf::from(given),
+        None => build(),
+    })
 }
 
 /// The daemon.
