@@ -38,22 +38,26 @@ struct Timeline {
     overrides: Vec<Arc<Priced>>,
     imported: Vec<Arc<Priced>>,
     bundled: Vec<Arc<Priced>>,
+    /// Which bundled row was in force on the day of the bundled book; later ones were announced.
+    present: usize,
+}
+
+/// The last of some rows that has begun on a day.
+fn in_force(rows: &[Arc<Priced>], day: i32) -> Option<usize> {
+    rows.iter()
+        .rposition(|priced| priced.row.from_day.is_none_or(|from| from <= day))
 }
 
 impl Timeline {
     /// The row in force on a day.
     fn on(&self, day: i32) -> Option<&Arc<Priced>> {
-        let in_force = |rows: &'_ [Arc<Priced>]| {
-            rows.iter()
-                .rposition(|p| p.row.from_day.is_none_or(|from| from <= day))
-        };
-        if let Some(at) = in_force(&self.overrides) {
+        if let Some(at) = in_force(&self.overrides, day) {
             return self.overrides.get(at);
         }
-        let bundled = in_force(&self.bundled);
-        if let Some(at) = in_force(&self.imported) {
-            // A price file says what holds now. It takes the place of our newest price, not of the ones before.
-            let outdated = bundled.is_some_and(|at| at + 1 < self.bundled.len());
+        let bundled = in_force(&self.bundled, day);
+        if let Some(at) = in_force(&self.imported, day) {
+            // A price file says what holds now. It takes the place of our present price, not of the ones before.
+            let outdated = bundled.is_some_and(|at| at < self.present);
             if self.imported[at].row.from_day.is_some() || !outdated {
                 return self.imported.get(at);
             }
@@ -220,23 +224,45 @@ impl PriceBook {
     fn find(&self, provider: &str, model: &str) -> Option<Timeline> {
         let id = ModelId::new(provider, model);
         let raw = model.trim().to_ascii_lowercase();
-        let overrides = self.inner.overrides.find(&id, &raw);
-        if id.local {
-            let free = Priced::new(Arc::new(free_of_charge(provider, model)));
-            return Some(Timeline {
-                overrides,
-                imported: Vec::new(),
-                bundled: vec![Arc::new(free)],
-            });
-        }
+        let bundled = if id.local {
+            vec![Arc::new(Priced::new(Arc::new(free_of_charge(provider, model))))]
+        } else {
+            self.inner.bundled.find(&id, &raw)
+        };
+        let present = in_force(
+            &bundled,
+            bundled::day(PriceBook::bundled_date()).unwrap_or(i32::MAX),
+        )
+        .unwrap_or(0);
+        let imported = if id.local {
+            Vec::new()
+        } else {
+            self.inner.imported.find(&id, &raw)
+        };
+        let imported = fill_gaps(imported, bundled.get(present));
+        let overrides = fill_gaps(
+            self.inner.overrides.find(&id, &raw),
+            imported.last().or(bundled.get(present)),
+        );
         let line = Timeline {
             overrides,
-            imported: self.inner.imported.find(&id, &raw),
-            bundled: self.inner.bundled.find(&id, &raw),
+            imported,
+            bundled,
+            present,
         };
         let empty = line.overrides.is_empty() && line.imported.is_empty() && line.bundled.is_empty();
         (!empty).then_some(line)
     }
+}
+
+/// A price file and a user name what they care about; the rest is what the layer below knows of the same model.
+fn fill_gaps(rows: Vec<Arc<Priced>>, below: Option<&Arc<Priced>>) -> Vec<Arc<Priced>> {
+    let Some(below) = below else {
+        return rows;
+    };
+    rows.iter()
+        .map(|priced| Arc::new(Priced::new(Arc::new(priced.row.filled_from(&below.row)))))
+        .collect()
 }
 
 /// What a model costs that runs on the user's own machine.
@@ -276,3 +302,6 @@ impl fmt::Debug for PriceBook {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

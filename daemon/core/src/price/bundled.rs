@@ -129,7 +129,7 @@ fn read_peak(text: &str) -> Option<Peak> {
 }
 
 /// Days since the epoch of "2026-01-31".
-fn day(text: &str) -> Option<i32> {
+pub(super) fn day(text: &str) -> Option<i32> {
     let date: jiff::civil::Date = text.parse().ok()?;
     let days = date
         .since((jiff::Unit::Day, jiff::civil::date(1970, 1, 1)))

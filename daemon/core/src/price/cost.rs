@@ -350,3 +350,6 @@ impl Costing {
         text
     }
 }
+
+#[cfg(test)]
+mod tests;

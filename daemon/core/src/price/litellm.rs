@@ -75,6 +75,8 @@ enum Reason {
     Refused(String),
     /// A multiplier that is not the same for input and output.
     Uneven(&'static str),
+    /// Cheaper hours, in a form that the book does not have.
+    OffPeak,
     TooMany,
     NoTokenPrice,
     Mode(String),
@@ -96,6 +98,9 @@ impl Reason {
             Reason::Refused(why) => format!("skipped, {why}"),
             Reason::Uneven(offer) => {
                 format!("{offer} price left out, its discount is not the same for input and output")
+            }
+            Reason::OffPeak => {
+                "off-peak price left out, the price of the dear hours is taken for the whole day".to_owned()
             }
             Reason::TooMany => format!("skipped, more than {MAX_PRICE_ROWS} rows"),
             Reason::NoTokenPrice => "skipped, no price per token".to_owned(),
@@ -212,6 +217,9 @@ fn read_entry(name: &str, entry: &Object<'_>, partly: &mut Vec<Reason>) -> Resul
         offer("_flex", "flex"),
         offer("_batches", "batch"),
     );
+    if entry.raw("off_peak_pricing").is_some() {
+        partly.push(Reason::OffPeak);
+    }
     let extra = entry.object("provider_specific_entry");
     let extra_factor = |key| {
         extra
@@ -373,3 +381,6 @@ fn read_whole(text: &str) -> Option<u64> {
 fn read_count(entry: &Object<'_>, key: &str) -> u64 {
     entry.number(key).and_then(|text| read_whole(&text)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,28 +17,39 @@ pub struct PriceRow {
     /// The model's name.
     pub model: Name,
     /// First day on which it holds, days since the epoch (UTC). `None`: always.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from_day: Option<i32>,
     /// Prices per token.
     pub rates: Rates,
     /// Other prices for the whole request when its prompt is long.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<TierRates>,
     /// Further tiers of the few models that have more than one, by rising threshold, all above `tier`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub higher_tiers: Vec<TierRates>,
-    /// Fast mode. This and the next four: `None` when the price list has no such offer.
+    /// Fast mode. This and the next four: `None` when the price list does not name the offer; then the factor of a
+    /// lower layer's row for the same model holds, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub fast: Option<Factor>,
     /// Priority processing.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<Factor>,
     /// Flex processing.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub flex: Option<Factor>,
     /// Batch processing.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<Factor>,
     /// Inference that stays in the US.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub us_region: Option<Factor>,
     /// Batch and flex leave cache reads at their list price (Google's Gemini 2.5 and later).
     pub cache_read_undiscounted: bool,
     /// Dearer at the hours when the provider is busy.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub peak: Option<Peak>,
     /// One web search by the provider. No multiplier touches it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub web_search: Option<Pico>,
     /// Largest prompt and answer together, in tokens; 0: not known.
     pub context_window: u64,
@@ -55,14 +66,23 @@ pub struct PriceRow {
 #[serde(default)]
 #[allow(missing_docs, reason = "the names are those of `Tokens`")]
 pub struct Rates {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_read: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_5m: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub input_audio: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub output_audio: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub input_image: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub output_image: Option<Rate>,
 }
 
@@ -202,6 +222,44 @@ impl PriceRow {
             return Err(Refusal::invalid("peak", "too many spans of hours", "at most 24"));
         }
         Ok(())
+    }
+
+    /// This row with what it leaves out taken from another one of the same model: offers, the price of a search, the
+    /// windows; single prices only where both agree on input and output, because otherwise they are of other lists.
+    pub(super) fn filled_from(&self, other: &PriceRow) -> PriceRow {
+        let offers = self.batch.is_none() && self.flex.is_none();
+        let mut row = PriceRow {
+            fast: self.fast.or(other.fast),
+            priority: self.priority.or(other.priority),
+            flex: self.flex.or(other.flex),
+            batch: self.batch.or(other.batch),
+            us_region: self.us_region.or(other.us_region),
+            cache_read_undiscounted: self.cache_read_undiscounted
+                || (offers && other.cache_read_undiscounted),
+            web_search: self.web_search.or(other.web_search),
+            context_window: if self.context_window == 0 {
+                other.context_window
+            } else {
+                self.context_window
+            },
+            max_output: if self.max_output == 0 {
+                other.max_output
+            } else {
+                self.max_output
+            },
+            ..self.clone()
+        };
+        if (self.rates.input, self.rates.output) == (other.rates.input, other.rates.output) {
+            let (own, theirs) = (&mut row.rates, &other.rates);
+            own.cache_read = own.cache_read.or(theirs.cache_read);
+            own.cache_write_5m = own.cache_write_5m.or(theirs.cache_write_5m);
+            own.cache_write_1h = own.cache_write_1h.or(theirs.cache_write_1h);
+            own.input_audio = own.input_audio.or(theirs.input_audio);
+            own.output_audio = own.output_audio.or(theirs.output_audio);
+            own.input_image = own.input_image.or(theirs.input_image);
+            own.output_image = own.output_image.or(theirs.output_image);
+        }
+        row
     }
 
     /// The tiers by rising threshold.
