@@ -6,14 +6,12 @@ mod html;
 mod json;
 mod table;
 
-use std::ops::Range;
-
 use jiff::tz::TimeZone;
 
 use crate::refusal::Refusal;
 use crate::report::{Report, Row};
 use crate::rollup::Agg;
-use crate::time::{Period, Unit, key, local_time, zone_name};
+use crate::time::{Period, Unit, key};
 use crate::tips::Tip;
 use crate::waste::WasteAnalysis;
 
@@ -22,22 +20,16 @@ use crate::waste::WasteAnalysis;
 pub struct Analysis {
     /// The period.
     pub period: Period,
-    /// When it was made, milliseconds.
-    pub made_at_ms: i64,
-    /// The period's window, milliseconds; open ends are `0` and `i64::MAX`.
-    pub window: Range<i64>,
+    /// When it is made, milliseconds.
+    pub now_ms: i64,
     /// The zone that days are taken in.
     pub zone: TimeZone,
-    /// The sum.
-    pub total: Agg,
-    /// One row per day, in order.
-    pub by_day: Vec<Row>,
-    /// One row per model, the dearest first.
-    pub by_model: Vec<Row>,
-    /// One row per tool, the dearest first.
-    pub by_tool: Vec<Row>,
-    /// "provider/model" of calls without a known price.
-    pub unpriced: Vec<String>,
+    /// The period's report by day alone.
+    pub by_day: Report,
+    /// The period's report by provider, then model.
+    pub by_model: Report,
+    /// The period's report by tool alone.
+    pub by_tool: Report,
     /// What the waste rules found.
     pub waste: WasteAnalysis,
     /// Advice.
@@ -45,37 +37,38 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// Puts an analysis together from three reports over the same window, each by one grouping, and what was
-    /// drawn from them.
-    pub fn new(
-        made_at_ms: i64,
-        window: Range<i64>,
-        zone: TimeZone,
-        (by_day, by_model, by_tool): (Report, Report, Report),
-        waste: WasteAnalysis,
-        tips: Vec<Tip>,
-    ) -> Analysis {
-        Analysis {
-            period: waste.period,
-            made_at_ms,
-            window,
-            zone,
-            total: by_day.total,
-            by_day: by_day.rows,
-            by_model: by_model.rows,
-            by_tool: by_tool.rows,
-            unpriced: by_model.unpriced,
-            waste,
-            tips,
+    /// Writes the analysis down.
+    pub fn render(&self, format: Format) -> String {
+        match format {
+            Format::Json => json::write(self),
+            Format::Csv => table::write(self),
+            Format::Html => html::write(self),
         }
     }
 
-    fn made_at(&self) -> String {
-        local_time(self.made_at_ms, &self.zone)
+    /// A name for its file, e.g. "tokmon_last_7_days_2026-11-20.csv".
+    pub fn file_name(&self, format: Format) -> String {
+        let date = key(Unit::Day, self.now_ms, &self.zone);
+        format!("tokmon_{}_{date}.{}", self.period.name(), format.name())
     }
 
-    fn zone_name(&self) -> String {
-        zone_name(&self.zone, self.made_at_ms)
+    /// The sum over all calls.
+    fn total(&self) -> &Agg {
+        &self.by_day.total
+    }
+
+    /// "provider/model" of calls without a known price.
+    fn unpriced(&self) -> &[String] {
+        &self.by_model.unpriced
+    }
+}
+
+/// Provider and model of a row by both; a row by model alone has no provider.
+fn provider_and_model(row: &Row) -> (&str, &str) {
+    match row.keys.as_slice() {
+        [provider, model, ..] => (provider, model),
+        [model] => ("", model),
+        [] => ("", ""),
     }
 }
 
@@ -151,32 +144,6 @@ pub fn parse_export_period(text: &str) -> Result<Period, Refusal> {
                 allowed,
             ))
         }
-    }
-}
-
-/// A document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
-    /// Its text.
-    pub content: String,
-    /// A name for its file, e.g. "tokmon_last_7_days_2026-11-20.csv".
-    pub file_name: String,
-    /// Its media type.
-    pub media_type: &'static str,
-}
-
-/// Writes the analysis down.
-pub fn export(analysis: &Analysis, format: Format) -> Document {
-    let content = match format {
-        Format::Json => json::write(analysis),
-        Format::Csv => table::write(analysis),
-        Format::Html => html::write(analysis),
-    };
-    let date = key(Unit::Day, analysis.made_at_ms, &analysis.zone);
-    Document {
-        content,
-        file_name: format!("tokmon_{}_{date}.{}", analysis.period.name(), format.name()),
-        media_type: format.media_type(),
     }
 }
 

@@ -3,6 +3,10 @@
 //! Each rule has its threshold, its window and its tools in [`WasteRules`], and can be switched off. All matches are
 //! kept, the most severe first. Wasted tokens are counted once: where two rules blame the same tokens, the later
 //! finding only carries what the earlier ones have not, so the findings of a record never exceed its total.
+//!
+//! Cached reads are never blamed. An agent sends its whole context again with every call, at a tenth of the price:
+//! with them every call of a long session would be a large request, and a repeated one would seem to waste the
+//! whole conversation.
 
 mod analysis;
 mod recent;
@@ -42,7 +46,7 @@ impl WasteRules {
             matches.push((Rule::LargeOutput, output, output - self.large_output.tokens));
         }
         if self.is_read(tool) && before.same_tool >= u64::from(self.read_loop.calls) {
-            matches.push((Rule::ReadLoop, before.same_tool + 1, total));
+            matches.push((Rule::ReadLoop, before.same_tool + 1, fresh));
         }
         if self.is_search(tool) && output > self.unbounded_search.tokens {
             matches.push((
@@ -52,7 +56,7 @@ impl WasteRules {
             ));
         }
         if self.duplicate_request.enabled && before.same_request > 0 {
-            matches.push((Rule::DuplicateRequest, before.same_request + 1, total));
+            matches.push((Rule::DuplicateRequest, before.same_request + 1, fresh));
         }
         findings(&matches, total, cost.unwrap_or_default())
     }
@@ -88,9 +92,8 @@ impl WasteRules {
     }
 }
 
-/// What the rule about large requests calls the total: uncached input, cache writes and output. Cache reads are
-/// left out: an agent sends its whole context again with every call, at a tenth of the price, and with them
-/// every call of a long session would be a large request.
+/// What the rule about large requests calls the total, and the most that a record can waste: uncached input, cache
+/// writes and output. See the module's note for why cached reads are left out.
 fn fresh_tokens(tokens: &Tokens) -> u64 {
     tokens.total().saturating_sub(tokens.cache_read)
 }

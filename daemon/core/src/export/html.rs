@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use super::Analysis;
+use super::{Analysis, provider_and_model};
 use crate::report::Row;
 use crate::report::figures::{name, thousands, usd};
 use crate::rollup::Agg;
+use crate::time::{local_time, zone_name};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
@@ -36,23 +37,34 @@ pub(super) fn write(analysis: &Analysis) -> String {
         format_args!("<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"),
     );
     push(&mut page, format_args!("<h1>{title}</h1>\n"));
-    let (made, zone) = (analysis.made_at(), escape(&analysis.zone_name()));
+    let (made, zone) = (
+        local_time(analysis.now_ms, &analysis.zone),
+        zone_name(&analysis.zone, analysis.now_ms),
+    );
     push(
         &mut page,
-        format_args!("<p class=\"meta\">Made {made}, days in {zone}</p>\n"),
+        format_args!("<p class=\"meta\">Made {made}, days in {}</p>\n", escape(&zone)),
     );
     usage(
         &mut page,
         "By day",
         "Day",
-        &analysis.by_day,
-        Some(&analysis.total),
+        &analysis.by_day.rows,
+        name,
+        Some(analysis.total()),
     );
-    usage(&mut page, "By model", "Model", &analysis.by_model, None);
-    usage(&mut page, "By tool", "Tool", &analysis.by_tool, None);
-    if !analysis.unpriced.is_empty() {
+    usage(
+        &mut page,
+        "By model",
+        "Model",
+        &analysis.by_model.rows,
+        |row| provider_and_model(row).1,
+        None,
+    );
+    usage(&mut page, "By tool", "Tool", &analysis.by_tool.rows, name, None);
+    if !analysis.unpriced().is_empty() {
         let models = analysis
-            .unpriced
+            .unpriced()
             .iter()
             .map(|m| escape(m))
             .collect::<Vec<_>>()
@@ -68,7 +80,14 @@ pub(super) fn write(analysis: &Analysis) -> String {
     page
 }
 
-fn usage(page: &mut String, heading: &str, column: &str, rows: &[Row], total: Option<&Agg>) {
+fn usage(
+    page: &mut String,
+    heading: &str,
+    column: &str,
+    rows: &[Row],
+    name: fn(&Row) -> &str,
+    total: Option<&Agg>,
+) {
     push(page, format_args!("<h2>{heading}</h2>\n"));
     if rows.is_empty() {
         page.push_str("<p>No calls.</p>\n");

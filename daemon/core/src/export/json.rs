@@ -2,14 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::Analysis;
+use super::{Analysis, provider_and_model};
 use crate::report::Row;
 use crate::report::figures::name;
 use crate::rollup::Agg;
+use crate::time::{period_window, zone_name};
 use crate::tips::Tip;
 use crate::waste::WasteAnalysis;
 
 pub(super) fn write(analysis: &Analysis) -> String {
+    let window = period_window(analysis.period, analysis.now_ms, &analysis.zone);
+    // Periods without a begin or an end.
     let bound = |ms: i64| {
         if ms == 0 || ms == i64::MAX {
             Value::Null
@@ -19,19 +22,31 @@ pub(super) fn write(analysis: &Analysis) -> String {
     };
     let document = json!({
         "period": analysis.period.name(),
-        "made_at_ms": analysis.made_at_ms,
-        "timezone": analysis.zone_name(),
-        "from_ms": bound(analysis.window.start),
-        "to_ms": bound(analysis.window.end),
-        "totals": totals(&analysis.total),
-        "by_day": rows("date", &analysis.by_day),
-        "by_model": rows("model", &analysis.by_model),
-        "by_tool": rows("tool", &analysis.by_tool),
-        "unpriced_models": analysis.unpriced,
+        "made_at_ms": analysis.now_ms,
+        "timezone": zone_name(&analysis.zone, analysis.now_ms),
+        "from_ms": bound(window.start),
+        "to_ms": bound(window.end),
+        "totals": totals(analysis.total()),
+        "by_day": rows("date", &analysis.by_day.rows),
+        "by_model": models(&analysis.by_model.rows),
+        "by_tool": rows("tool", &analysis.by_tool.rows),
+        "unpriced_models": analysis.unpriced(),
         "waste": waste(&analysis.waste),
         "tips": analysis.tips.iter().map(tip).collect::<Vec<_>>(),
     });
     format!("{document:#}\n")
+}
+
+fn models(rows: &[Row]) -> Vec<Value> {
+    (rows.iter())
+        .map(|row| {
+            let (provider, model) = provider_and_model(row);
+            let mut value = totals(&row.agg);
+            value["provider"] = json!(provider);
+            value["model"] = json!(model);
+            value
+        })
+        .collect()
 }
 
 fn totals(agg: &Agg) -> Value {

@@ -1,7 +1,7 @@
 //! The analysis as CSV: one flat table whose first column names the section, so that one filter in a spreadsheet
 //! gives any part.
 
-use super::Analysis;
+use super::{Analysis, provider_and_model};
 use crate::money::Pico;
 use crate::report::figures::{name, wasted};
 use crate::rollup::Agg;
@@ -42,15 +42,29 @@ struct Line<'a> {
 }
 
 pub(super) fn write(analysis: &Analysis) -> String {
-    let mut lines = vec![sum("total", "", &analysis.total)];
-    for (section, rows) in [
-        ("day", &analysis.by_day),
-        ("model", &analysis.by_model),
-        ("tool", &analysis.by_tool),
-    ] {
-        lines.extend(rows.iter().map(|row| sum(section, name(row), &row.agg)));
-    }
-    lines.extend(analysis.unpriced.iter().map(|model| Line {
+    let mut lines = vec![sum("total", "", analysis.total())];
+    lines.extend(
+        analysis
+            .by_day
+            .rows
+            .iter()
+            .map(|row| sum("day", name(row), &row.agg)),
+    );
+    lines.extend(
+        analysis
+            .by_model
+            .rows
+            .iter()
+            .map(|row| sum("model", provider_and_model(row).1, &row.agg)),
+    );
+    lines.extend(
+        analysis
+            .by_tool
+            .rows
+            .iter()
+            .map(|row| sum("tool", name(row), &row.agg)),
+    );
+    lines.extend(analysis.unpriced().iter().map(|model| Line {
         section: "unpriced",
         name: model,
         ..Line::default()

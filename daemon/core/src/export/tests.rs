@@ -36,7 +36,7 @@ fn analysis() -> Analysis {
     };
     let by_tool = report(&[(&[HOSTILE], agg.clone())]);
     let by_day = report(&[(&["2026-11-20"], agg.clone())]);
-    let mut by_model = report(&[(&[FORMULA], agg)]);
+    let mut by_model = report(&[(&["anthropic", FORMULA], agg)]);
     by_model.unpriced = vec!["@local/<b>".to_owned()];
     let window = 1_795_132_800_000..1_795_219_200_000;
     let waste = analyse(&by_tool, Period::Today, &window, NOW);
@@ -48,26 +48,29 @@ fn analysis() -> Analysis {
         saved_tokens: 400,
         saved_cost: Pico::parse_usd("0.002").unwrap(),
     };
-    Analysis::new(
-        NOW,
-        window,
-        TimeZone::UTC,
-        (by_day, by_model, by_tool),
+    Analysis {
+        period: Period::Today,
+        now_ms: NOW,
+        zone: TimeZone::UTC,
+        by_day,
+        by_model,
+        by_tool,
         waste,
-        vec![tip],
-    )
+        tips: vec![tip],
+    }
 }
 
 #[test]
 fn json_has_exact_figures() {
-    let document = export(&analysis(), Format::Json);
-    assert_eq!(document.file_name, "tokmon_today_2026-11-20.json");
-    assert_eq!(document.media_type, "application/json");
-    let value: serde_json::Value = serde_json::from_str(&document.content).unwrap();
+    let analysis = analysis();
+    assert_eq!(analysis.file_name(Format::Json), "tokmon_today_2026-11-20.json");
+    assert_eq!(Format::Json.media_type(), "application/json");
+    let value: serde_json::Value = serde_json::from_str(&analysis.render(Format::Json)).unwrap();
     assert_eq!(value["totals"]["cost_usd"], "0.0165");
     assert_eq!(value["totals"]["input_tokens"], 1_500);
     assert_eq!(value["totals"]["total_tokens"], 2_370);
     assert_eq!(value["by_day"][0]["date"], "2026-11-20");
+    assert_eq!(value["by_model"][0]["provider"], "anthropic");
     assert_eq!(value["by_model"][0]["model"], FORMULA);
     assert_eq!(value["by_tool"][0]["tool"], HOSTILE);
     assert_eq!(value["waste"]["by_rule"][0]["rule"], "read_loop");
@@ -86,18 +89,18 @@ fn json_has_exact_figures() {
 #[test]
 fn open_ends_are_null_in_json() {
     let all = Analysis {
-        window: 0..i64::MAX,
+        period: Period::All,
         ..analysis()
     };
-    let value: serde_json::Value = serde_json::from_str(&export(&all, Format::Json).content).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&all.render(Format::Json)).unwrap();
     assert!(value["from_ms"].is_null() && value["to_ms"].is_null());
 }
 
 #[test]
 fn csv_is_one_rectangle_without_formulas() {
-    let document = export(&analysis(), Format::Csv);
-    assert_eq!(document.media_type, "text/csv; charset=utf-8");
-    let mut reader = csv::Reader::from_reader(document.content.as_bytes());
+    assert_eq!(Format::Csv.media_type(), "text/csv; charset=utf-8");
+    let table = analysis().render(Format::Csv);
+    let mut reader = csv::Reader::from_reader(table.as_bytes());
     let width = reader.headers().unwrap().len();
     let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
     assert!(rows.iter().all(|row| row.len() == width));
@@ -132,8 +135,7 @@ fn csv_is_one_rectangle_without_formulas() {
 
 #[test]
 fn html_is_escaped_and_needs_nothing_else() {
-    let document = export(&analysis(), Format::Html);
-    let page = &document.content;
+    let page = analysis().render(Format::Html);
     assert!(page.starts_with("<!doctype html>"));
     assert!(!page.contains("<script"), "{page}");
     assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;"));
@@ -169,23 +171,24 @@ fn an_empty_analysis_is_a_document_too() {
     let window = 0..i64::MAX;
     let waste = analyse(&report(&[]), Period::All, &window, NOW);
     let none = || report(&[]);
-    let empty = Analysis::new(
-        NOW,
-        window,
-        TimeZone::UTC,
-        (none(), none(), none()),
+    let empty = Analysis {
+        period: Period::All,
+        now_ms: NOW,
+        zone: TimeZone::UTC,
+        by_day: none(),
+        by_model: none(),
+        by_tool: none(),
         waste,
-        Vec::new(),
-    );
+        tips: Vec::new(),
+    };
     for format in Format::ALL {
-        let document = export(&empty, format);
-        assert!(!document.content.is_empty());
+        assert!(!empty.render(format).is_empty());
         assert_eq!(
-            document.file_name,
+            empty.file_name(format),
             format!("tokmon_all_2026-11-20.{}", format.name())
         );
     }
-    assert!(export(&empty, Format::Html).content.contains("No calls."));
+    assert!(empty.render(Format::Html).contains("No calls."));
 }
 
 #[test]

@@ -109,7 +109,9 @@ impl Recent {
 
 impl Session {
     fn insert(&mut self, call: Call, memory_ms: i64) {
-        self.calls.retain(|known| known.key != call.key);
+        if let Some(known) = self.calls.iter().position(|known| known.key == call.key) {
+            self.calls.remove(known);
+        }
         let at = self.calls.partition_point(|known| known.at_ms <= call.at_ms);
         self.calls.insert(at, call);
         // Twice the memory: a call that arrives late finds those that came before it.
@@ -125,11 +127,15 @@ impl Session {
         let since = |seconds: u32| call.at_ms.saturating_sub(i64::from(seconds) * 1000);
         let read_since = since(rules.read_loop.window_seconds);
         let request_since = since(rules.duplicate_request.window_seconds);
-        for known in self
-            .calls
-            .iter()
-            .filter(|k| k.key != call.key && k.at_ms <= call.at_ms)
-        {
+        let oldest = read_since.min(request_since);
+        let later = self.calls.partition_point(|known| known.at_ms <= call.at_ms);
+        for known in self.calls[..later].iter().rev() {
+            if known.at_ms < oldest {
+                break;
+            }
+            if known.key == call.key {
+                continue;
+            }
             before.same_tool += u64::from(known.tool == call.tool && known.at_ms >= read_since);
             let same = call.request != 0 && known.request == call.request;
             before.same_request += u64::from(same && known.at_ms >= request_since);
