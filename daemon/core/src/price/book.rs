@@ -26,10 +26,13 @@ struct Inner {
     memo: RwLock<Memo>,
 }
 
+/// `None`: it was looked for and is not there.
+type Models = HashMap<Box<str>, Option<Arc<Timeline>>>;
+
 /// Provider → model → its rows; nested, so that a look-up needs no allocation.
 #[derive(Default)]
 struct Memo {
-    known: HashMap<Box<str>, HashMap<Box<str>, Option<Arc<Timeline>>>>,
+    known: HashMap<Box<str>, Models>,
     len: usize,
 }
 
@@ -131,7 +134,10 @@ impl PriceBook {
     /// Names the field that is wrong; the book stays as it was.
     pub fn set(&mut self, row: PriceRow) -> Result<(), Refusal> {
         row.check()?;
+        let (provider, model) = (row.provider.trim().into(), row.model.trim().into());
         let layer = self.inner.overrides.with(vec![PriceRow {
+            provider,
+            model,
             origin: Origin::Override,
             ..row
         }]);

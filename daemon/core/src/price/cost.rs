@@ -203,11 +203,11 @@ impl Priced {
 const ANTHROPIC_SEARCH: Pico = Pico(10_000_000_000);
 
 fn is_anthropic(row: &PriceRow) -> bool {
-    match &*row.provider {
-        "" | "bedrock" | "vertex" | "azure" | "openrouter" => {
-            model::guess_provider(&row.model) == Some("anthropic")
-        }
-        provider => provider == "anthropic",
+    let provider = model::canonical_provider(&row.provider);
+    match model::vendor(&provider) {
+        Some(vendor) => vendor == "anthropic",
+        // Whoever passes the model on: the rules are those of its maker.
+        None => !model::is_local(&provider) && model::guess_provider(&row.model) == Some("anthropic"),
     }
 }
 
@@ -351,5 +351,7 @@ impl Costing {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -1,23 +1,21 @@
 //! Costs by hand-made price rows, so that each rule stands alone, and properties that hold for any row.
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::price::{Peak, PriceBook, TierRates};
 use crate::testing::observation;
 
-const NOON: i64 = 1_795_176_000_000; // 2026-11-20, a Friday
+pub(super) const NOON: i64 = 1_795_176_000_000; // 2026-11-20, a Friday
 
-fn rate(per_million: &str) -> Option<Rate> {
+pub(super) fn rate(per_million: &str) -> Option<Rate> {
     Some(Rate::parse_per_million(per_million).unwrap())
 }
 
-fn factor(text: &str) -> Option<Factor> {
+pub(super) fn factor(text: &str) -> Option<Factor> {
     Some(Factor::parse(text).unwrap())
 }
 
 /// $1 in, $10 out, $0.1 read per million, doubled above 200,000.
-fn tiered() -> PriceRow {
+pub(super) fn tiered() -> PriceRow {
     PriceRow {
         provider: "openai".into(),
         model: "m".into(),
@@ -40,7 +38,7 @@ fn tiered() -> PriceRow {
     }
 }
 
-fn call(tokens: Tokens) -> Call {
+pub(super) fn call(tokens: Tokens) -> Call {
     Call {
         at_ms: NOON,
         tokens,
@@ -50,7 +48,7 @@ fn call(tokens: Tokens) -> Call {
     }
 }
 
-fn cost(row: PriceRow, call: Call) -> Option<Costing> {
+pub(super) fn cost(row: PriceRow, call: Call) -> Option<Costing> {
     Priced::new(Arc::new(row)).cost(call)
 }
 
@@ -476,73 +474,4 @@ fn each_line_item_is_rounded_once() {
     let costing = cost(row, batch).unwrap();
     // 1.5 → 2 and 2.5 → 2, not 8 · 0.5 = 4 by another way.
     assert_eq!((costing.parts.input, costing.parts.output), (Pico(2), Pico(2)));
-}
-
-fn any_rate() -> impl Strategy<Value = Option<Rate>> {
-    (0_i64..=1_000_000_000_000).prop_map(|pico| Some(Rate(pico)))
-}
-
-prop_compose! {
-    fn any_row()(
-        input in any_rate(), output in any_rate(), cache_read in any_rate(), write in proptest::option::of(0_i64..1_000_000_000_000),
-        above in proptest::option::of(1_u64..u64::MAX), high in any_rate(),
-        num in 1_u32..2_000, den in 1_u32..1_000, undiscounted: bool, anthropic: bool,
-    ) -> PriceRow {
-        let some = Factor::ratio(i128::from(num), i128::from(den).max(i128::from(num) / 900));
-        PriceRow {
-            provider: if anthropic { "anthropic" } else { "openai" }.into(),
-            model: "m".into(),
-            rates: Rates { input, output, cache_read, cache_write_5m: write.map(Rate), ..Rates::default() },
-            tier: above.map(|above| TierRates { above, rates: Rates { input: high, ..Rates::default() } }),
-            batch: some,
-            fast: some,
-            us_region: some,
-            cache_read_undiscounted: undiscounted,
-            web_search: Some(Pico(10_000_000_000)),
-            ..PriceRow::default()
-        }
-    }
-}
-
-prop_compose! {
-    fn any_call()(buckets: [u64; 11], fast: bool, us_region: bool, tier in 0..4) -> Call {
-        let tier = [Tier::Standard, Tier::Priority, Tier::Flex, Tier::Batch][usize::try_from(tier).unwrap_or(0)];
-        Call { at_ms: NOON, tokens: Tokens::from_array(buckets), tier, fast, us_region }
-    }
-}
-
-proptest! {
-    #[test]
-    fn any_call_has_a_cost_that_is_the_sum_of_its_parts(row in any_row(), call in any_call()) {
-        let costing = cost(row, call).unwrap();
-        let parts = costing.parts;
-        prop_assert_eq!(costing.total, parts.input + parts.output + parts.cache_read + parts.cache_write + parts.other);
-        for part in [parts.input, parts.output, parts.cache_read, parts.cache_write, parts.other] {
-            prop_assert!(part >= Pico::ZERO);
-        }
-        prop_assert!(!costing.detail().contains('\n'));
-    }
-
-    #[test]
-    fn cost_is_additive_below_the_tier(
-        a in proptest::array::uniform11(0_u64..1_000_000_000),
-        b in proptest::array::uniform11(0_u64..1_000_000_000),
-    ) {
-        let mut row = tiered();
-        row.tier = None;
-        let (a, b) = (Tokens::from_array(a), Tokens::from_array(b));
-        let mut both = a;
-        both.add(&b);
-        let cost = |tokens| cost(row.clone(), call(tokens)).unwrap().total;
-        prop_assert_eq!(cost(both), cost(a) + cost(b));
-    }
-
-    #[test]
-    fn more_tokens_never_cost_less(row in any_row(), tokens in proptest::array::uniform11(0_u64..1 << 40), more in 0_u64..1 << 40) {
-        let mut row = row;
-        row.tier = None;
-        let few = Tokens::from_array(tokens);
-        let many = Tokens { input: few.input + more, ..few };
-        prop_assert!(cost(row.clone(), call(few)).unwrap().total <= cost(row, call(many)).unwrap().total);
-    }
 }
