@@ -1,2 +1,108 @@
-//! Placeholder.
-fn main() {}
+//! `tokmonctl`: the command line of tokmon. Every command is one question to the daemon and one way to show its answer.
+//!
+//! One file per noun; [`args`] lists the commands, [`show`] holds everything that is printed.
+
+mod args;
+mod blocks;
+mod budget;
+mod config;
+mod context;
+mod count;
+mod daemon;
+mod dates;
+mod embeddings;
+mod explain;
+mod export;
+mod failure;
+mod feed;
+mod filter;
+mod grpc_info;
+mod install;
+mod ledger;
+mod log;
+mod logs;
+mod price;
+mod record;
+mod report;
+mod reprice;
+mod restore;
+mod session;
+mod shell;
+mod show;
+mod status;
+mod tips;
+mod totals;
+mod up;
+mod waste;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Exit code for a fault in tokmon itself.
+const EXIT_BUG: i32 = 70;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|what| {
+        let place = what.location().map(ToString::to_string).unwrap_or_default();
+        show::note(&format!(
+            "tokmonctl: this is a fault in tokmonctl itself, at {place}; please report it"
+        ));
+        std::process::exit(EXIT_BUG);
+    }));
+    let cli = Cli::parse();
+    let context = Context {
+        json: cli.json,
+        start: !cli.no_start,
+    };
+    match run(&cli.command, &context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => ExitCode::from(failure.tell()),
+    }
+}
+
+fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+    // What needs no daemon needs no runtime either.
+    match command {
+        Command::Completions(args) => return shell::completions(args),
+        Command::Man(args) => return shell::man(args),
+        Command::GrpcInfo => return grpc_info::run(context),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("start", "the runtime", &e))?;
+    runtime.block_on(Box::pin(dispatch(command, context)))
+}
+
+async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Up(args) => Box::pin(up::run(args, context)).await,
+        Command::Report(args) => Box::pin(report::run(args, context)).await,
+        Command::Status => Box::pin(status::run(context)).await,
+        Command::Log(args) => Box::pin(log::run(args, context)).await,
+        Command::Watch(args) => Box::pin(watch::run(args, context)).await,
+        Command::Explain(args) => Box::pin(explain::run(args, context)).await,
+        Command::Session(args) => Box::pin(session::run(args, context)).await,
+        Command::Count(args) => Box::pin(count::run(args, context)).await,
+        Command::Price(args) => Box::pin(price::run(args, context)).await,
+        Command::Budget(args) => Box::pin(budget::run(args, context)).await,
+        Command::Waste(args) => Box::pin(waste::run(args, context)).await,
+        Command::Tips(args) => Box::pin(tips::run(args, context)).await,
+        Command::Embeddings(args) => Box::pin(embeddings::run(args, context)).await,
+        Command::Export(args) => Box::pin(export::run(args, context)).await,
+        Command::Record(args) => Box::pin(record::run(args, context)).await,
+        Command::Ledger(args) => Box::pin(ledger::run(args, context)).await,
+        Command::Daemon(args) => Box::pin(daemon::run(args, context)).await,
+        Command::Config(args) => Box::pin(config::run(args, context)).await,
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
+        Command::GrpcInfo => grpc_info::run(context),
+    }
+}

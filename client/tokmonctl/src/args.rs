@@ -1,0 +1,175 @@
+//! The command line: every command and the flags that all of them share.
+
+use clap::{Parser, Subcommand};
+
+/// See what AI coding agents on this machine spend, right to the token.
+///
+/// Every command talks to the daemon `tokmond` of your user and starts it when it is not running.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tokmonctl",
+    version,
+    about,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 2 wrong command line, 64 invalid request, 65 damaged data, 66 not found, \
+    69 unavailable, 70 fault in tokmon, 73 conflict, 75 busy, 76 incompatible, 77 forbidden, 78 bad configuration."
+)]
+pub(crate) struct Cli {
+    /// Print JSON for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Fail when the daemon is not running instead of starting it
+    #[arg(long, global = true)]
+    pub(crate) no_start: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the daemon, read what agents wrote down so far and show what was spent
+    Up(crate::up::Args),
+    /// Totals by day, week, month, session, model, project and more
+    Report(crate::report::Args),
+    /// How the daemon is, what it has and where it reads
+    Status,
+    /// Single records, the newest last
+    Log(crate::log::Args),
+    /// Totals of today, live
+    Watch(crate::watch::Args),
+    /// Which records make a figure, what was dropped as a duplicate and which price applied
+    Explain(crate::explain::Args),
+    /// Sessions: show one, list them, start a new one
+    Session(crate::session::Args),
+    /// Count the tokens of files or of standard input
+    Count(crate::count::Args),
+    /// Prices: list, look up, set, import
+    Price(crate::price::Args),
+    /// Budgets: set, list, show, remove
+    Budget(crate::budget::Args),
+    /// What the waste rules found
+    Waste(crate::waste::Args),
+    /// Advice drawn from your own records
+    Tips(crate::tips::Args),
+    /// Embedding requests by day
+    Embeddings(crate::embeddings::Args),
+    /// An analysis as a JSON, CSV or HTML document
+    Export(crate::export::Args),
+    /// Record one call by hand or from a script
+    Record(crate::record::Args),
+    /// Care of the ledger: back up, restore, verify, compact, purge, reset
+    Ledger(crate::ledger::Args),
+    /// The daemon: start, stop, restart, logs, install as a service
+    Daemon(crate::daemon::Args),
+    /// Configuration: list every key, get, set
+    Config(crate::config::Args),
+    /// Print a completion script for a shell
+    Completions(crate::shell::CompletionsArgs),
+    /// Print the manual page, or write all of them to a directory
+    Man(crate::shell::ManArgs),
+    /// How other programs reach the daemon over gRPC
+    GrpcInfo,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, error::ErrorKind};
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_its_line_of_help() {
+        fn check(command: &clap::Command) {
+            assert!(
+                command.get_about().is_some(),
+                "{} has no help",
+                command.get_name()
+            );
+            for arg in command.get_arguments() {
+                assert!(
+                    arg.get_help().is_some(),
+                    "{} {} has no help",
+                    command.get_name(),
+                    arg.get_id()
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn the_promised_commands_are_there() {
+        for line in [
+            "up --no-watch --json",
+            "report daily --since 2026-11-01 --until 2026-11-20 --timezone Europe/Berlin --json",
+            "report session --csv --agent codex --model m --project /p --session s --tool t",
+            "report blocks --hours 5 --active",
+            "--json status",
+            "log -n 5 --follow",
+            "watch",
+            "explain 7",
+            "explain --date 2026-11-20 --model m",
+            "session reset --agent codex",
+            "count - --model gpt-5",
+            "price set claude-x --input 3 --output 15",
+            "price import prices.json --dry-run",
+            "price reprice --dry-run",
+            "budget set day --usd 20 --window day --action warn --scope agent=codex --timezone UTC",
+            "waste last_7_days",
+            "tips",
+            "embeddings --days 30",
+            "export --format html --period today --output x.html",
+            "record --model m --input 1500 --output 800",
+            "ledger purge --older-than 30 --dry-run",
+            "ledger reset --yes",
+            "daemon logs -f",
+            "daemon install --dry-run",
+            "config set retention.days 60",
+            "completions bash",
+            "man",
+            "grpc-info",
+        ] {
+            let words = std::iter::once("tokmonctl").chain(line.split(' '));
+            let parsed = Cli::try_parse_from(words);
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_usage_errors_that_name_them() {
+        for (line, part) in [
+            ("report yearly", "yearly"),
+            ("report daily --since 2026-02-30", "2026-02-30"),
+            ("report daily --timezone Mars/Olympus", "Mars/Olympus"),
+            ("report daily --json --csv", "--csv"),
+            ("record --model m --input -5", "-5"),
+            ("record --model m --input NaN", "NaN"),
+            (
+                "record --model m --input 99999999999999999999",
+                "99999999999999999999",
+            ),
+            ("waste fortnight", "fortnight"),
+            ("export --format pdf", "pdf"),
+            ("budget set x --usd -1 --window day", "-1"),
+            (
+                "budget set x --scope colour=red --tokens 5 --window day",
+                "colour",
+            ),
+        ] {
+            let words = std::iter::once("tokmonctl").chain(line.split(' '));
+            let error = Cli::try_parse_from(words).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert_ne!(error.kind(), ErrorKind::DisplayHelp, "{line}");
+            assert!(error.to_string().contains(part), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! `tokmonctl budget`: limits on what a scope may use in a window.
+
+use clap::Subcommand;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use tokmon_client::v1::{
+    Budget, BudgetState, Filter, GetBudgetRequest, ListBudgetsRequest, Money, RemoveBudgetRequest,
+    SetBudgetRequest,
+};
+
+use crate::context::Context;
+use crate::dates;
+use crate::failure::Failure;
+use crate::show::number::{NONE, count, dollars, instant, parse_dollars, pico};
+use crate::show::table::{Look, Table, figures, text};
+use crate::show::{self, Screen, json as to_json};
+
+/// Arguments of `budget`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Create a budget or replace the one of that name
+    Set(Box<Limits>),
+    /// All budgets with their state now
+    List,
+    /// One budget with its state now
+    Show {
+        /// The budget
+        name: String,
+    },
+    /// Remove a budget; its history stays
+    Remove {
+        /// The budget
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("limit").required(true).multiple(true).args(["usd", "tokens", "requests"]))]
+struct Limits {
+    /// Its name: 1 to 64 of a-z, 0-9, dot, underscore, hyphen
+    name: String,
+    /// What it covers: agent, model, project, session, tool, user or provider; may be repeated [default: everything]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = scope)]
+    scope: Vec<(Key, String)>,
+    /// Limit in dollars
+    #[arg(long, value_name = "USD", value_parser = parse_dollars, allow_negative_numbers = true)]
+    usd: Option<Money>,
+    /// Limit in tokens
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
+    tokens: Option<u64>,
+    /// Limit in calls
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
+    requests: Option<u64>,
+    /// hour, day, week, month, 5h, session, lifetime, or a duration such as 36h
+    #[arg(long, value_name = "WINDOW", default_value = "day")]
+    window: String,
+    /// What happens at the limit; refusing calls comes in a later version
+    #[arg(long, value_enum, default_value = "warn")]
+    action: Action,
+    /// Time zone of the window, e.g. Europe/Berlin [default: the daemon's]
+    #[arg(long, value_name = "ZONE", value_parser = dates::zone_name)]
+    timezone: Option<String>,
+    /// Warn from this share on
+    #[arg(long, value_name = "PERCENT", default_value = "80", value_parser = clap::value_parser!(u32).range(1..=100))]
+    warn: u32,
+    /// Critical from this share on
+    #[arg(long, value_name = "PERCENT", default_value = "95", value_parser = clap::value_parser!(u32).range(1..=100))]
+    critical: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Action {
+    /// Only keep account
+    Observe,
+    /// Alert
+    Warn,
+    /// Refuse further calls
+    Deny,
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Action::Observe => "observe",
+            Action::Warn => "warn",
+            Action::Deny => "deny",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Agent,
+    Model,
+    Project,
+    Session,
+    Tool,
+    User,
+    Provider,
+}
+
+const KEYS: [(&str, Key); 7] = [
+    ("agent", Key::Agent),
+    ("model", Key::Model),
+    ("project", Key::Project),
+    ("session", Key::Session),
+    ("tool", Key::Tool),
+    ("user", Key::User),
+    ("provider", Key::Provider),
+];
+
+fn scope(text: &str) -> Result<(Key, String), String> {
+    let wrong =
+        || "give KEY=VALUE with agent, model, project, session, tool, user or provider as KEY".to_owned();
+    let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+    let (_, key) = KEYS.iter().find(|(n, _)| *n == name).ok_or_else(wrong)?;
+    if value.is_empty() {
+        Err(wrong())
+    } else {
+        Ok((*key, value.to_owned()))
+    }
+}
+
+/// `tokmonctl budget`.
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let states = match &args.verb {
+        Verb::Set(limits) => {
+            let set = client
+                .set_budget(SetBudgetRequest {
+                    budget: Some(budget(limits)),
+                })
+                .await?;
+            vec![client.get_budget(GetBudgetRequest { name: set.name }).await?]
+        }
+        Verb::Show { name } => vec![client.get_budget(GetBudgetRequest { name: name.clone() }).await?],
+        Verb::List => client.list_budgets(ListBudgetsRequest {}).await?.budgets,
+        Verb::Remove { name } => {
+            client
+                .remove_budget(RemoveBudgetRequest { name: name.clone() })
+                .await?;
+            let text = format!("Removed the budget {}; its history stays.\n", show::clean(name));
+            return show::print(&if context.json {
+                to_json::document(&json!({"removed": name}))
+            } else {
+                text
+            });
+        }
+    };
+    if context.json {
+        let all: Vec<Value> = states.iter().map(as_json).collect();
+        let list = matches!(args.verb, Verb::List);
+        let value = if list {
+            json!({ "budgets": all })
+        } else {
+            all.into_iter().next().unwrap_or_default()
+        };
+        return show::print(&to_json::document(&value));
+    }
+    let zone = dates::daemon_zone(&client).await?;
+    show::print(&draw(&states, &zone, &context.screen()))
+}
+
+fn budget(limits: &Limits) -> Budget {
+    let mut filter = Filter::default();
+    for (key, value) in &limits.scope {
+        let list = match key {
+            Key::Agent => &mut filter.agents,
+            Key::Model => &mut filter.models,
+            Key::Project => &mut filter.projects,
+            Key::Session => &mut filter.sessions,
+            Key::Tool => &mut filter.tools,
+            Key::User => &mut filter.users,
+            Key::Provider => &mut filter.providers,
+        };
+        list.push(value.clone());
+    }
+    Budget {
+        name: limits.name.clone(),
+        scope: (filter != Filter::default()).then_some(filter),
+        limit_tokens: limits.tokens.unwrap_or_default(),
+        limit_usd: limits.usd,
+        limit_requests: limits.requests.unwrap_or_default(),
+        window: limits.window.clone(),
+        timezone: limits.timezone.clone().unwrap_or_default(),
+        warn_percent: limits.warn,
+        critical_percent: limits.critical,
+        action: limits.action.name().to_owned(),
+    }
+}
+
+fn scopes(budget: &Budget) -> Vec<(&'static str, Vec<String>)> {
+    let f = budget.scope.clone().unwrap_or_default();
+    let all = [
+        ("agent", f.agents),
+        ("model", f.models),
+        ("project", f.projects),
+        ("session", f.sessions),
+        ("tool", f.tools),
+        ("user", f.users),
+        ("provider", f.providers),
+    ];
+    all.into_iter().filter(|(_, values)| !values.is_empty()).collect()
+}
+
+fn as_json(s: &BudgetState) -> Value {
+    let b = s.budget.clone().unwrap_or_default();
+    let scope: serde_json::Map<String, Value> = scopes(&b)
+        .into_iter()
+        .map(|(k, v)| (k.to_owned(), v.into()))
+        .collect();
+    let limit = |n: u64| if n == 0 { Value::Null } else { n.into() };
+    json!({
+        "name": b.name, "scope": scope, "limit_tokens": limit(b.limit_tokens),
+        "limit_usd": to_json::money(b.limit_usd.as_ref().filter(|m| pico(m) != 0)),
+        "limit_requests": limit(b.limit_requests), "window": b.window, "timezone": b.timezone,
+        "warn_percent": b.warn_percent, "critical_percent": b.critical_percent, "action": b.action,
+        "used_tokens": s.used_tokens, "used_usd": to_json::money(s.used_usd.as_ref()),
+        "used_requests": s.used_requests, "percent": s.percent, "state": s.state,
+        "window_start": to_json::time(s.window_start_ms), "resets_at": to_json::time(s.resets_at_ms),
+    })
+}
+
+fn draw(states: &[BudgetState], zone: &TimeZone, screen: &Screen) -> String {
+    if states.is_empty() {
+        return "No budgets. Set one with `tokmonctl budget set NAME --usd 20 --window day`.\n".to_owned();
+    }
+    let mut table = Table::new(vec![
+        text("Budget", 0),
+        text("State", 0),
+        figures("Used", 0),
+        text("Amounts", 1),
+        text("Window", 3),
+        text("Resets", 4),
+        text("Action", 5),
+        text("Scope", 2),
+    ]);
+    for s in states {
+        let b = s.budget.clone().unwrap_or_default();
+        let look = match s.state.as_str() {
+            "ok" => Look::Good,
+            "warn" => Look::Warning,
+            _ => Look::Critical,
+        };
+        let scope: Vec<String> = scopes(&b)
+            .into_iter()
+            .map(|(k, v)| format!("{k}={}", v.join(",")))
+            .collect();
+        let scope = if scope.is_empty() {
+            "everything".to_owned()
+        } else {
+            scope.join(" ")
+        };
+        let resets = if s.resets_at_ms == 0 {
+            NONE.to_owned()
+        } else {
+            instant(s.resets_at_ms, zone)
+        };
+        let used = format!("{} %", s.percent);
+        table.row(
+            look,
+            vec![
+                b.name.clone(),
+                s.state.clone(),
+                used,
+                amounts(s, &b),
+                b.window,
+                resets,
+                b.action,
+                scope,
+            ],
+        );
+    }
+    table.render(screen)
+}
+
+fn amounts(s: &BudgetState, b: &Budget) -> String {
+    let mut parts = Vec::new();
+    if let Some(limit) = b.limit_usd.as_ref().map(pico).filter(|p| *p != 0) {
+        parts.push(format!(
+            "{} of {}",
+            dollars(s.used_usd.as_ref().map_or(0, pico)),
+            dollars(limit)
+        ));
+    }
+    if b.limit_tokens > 0 {
+        parts.push(format!(
+            "{} of {} tokens",
+            count(s.used_tokens),
+            count(b.limit_tokens)
+        ));
+    }
+    if b.limit_requests > 0 {
+        parts.push(format!(
+            "{} of {} calls",
+            count(s.used_requests),
+            count(b.limit_requests)
+        ));
+    }
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_read() {
+        assert_eq!(scope("agent=codex"), Ok((Key::Agent, "codex".to_owned())));
+        assert_eq!(scope("project=/a=b"), Ok((Key::Project, "/a=b".to_owned())));
+        for text in ["agent", "agent=", "colour=red", "=x"] {
+            assert!(scope(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_state_is_shown_with_its_limits() {
+        let budget = Budget {
+            name: "day".into(),
+            limit_tokens: 1_000_000,
+            window: "day".into(),
+            action: "warn".into(),
+            ..Budget::default()
+        };
+        let state = BudgetState {
+            budget: Some(budget),
+            used_tokens: 850_000,
+            percent: 85,
+            state: "warn".into(),
+            ..BudgetState::default()
+        };
+        let value = as_json(&state);
+        assert_eq!(
+            (value["percent"].as_u64(), value["limit_usd"].is_null()),
+            (Some(85), true)
+        );
+        let text = draw(
+            &[state],
+            &TimeZone::UTC,
+            &Screen {
+                width: Some(120),
+                colour: false,
+            },
+        );
+        assert!(
+            text.contains("85 %")
+                && text.contains("850,000 of 1,000,000 tokens")
+                && text.contains("everything"),
+            "{text}"
+        );
+    }
+}

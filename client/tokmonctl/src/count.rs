@@ -1,0 +1,187 @@
+//! `tokmonctl count`: the tokens of files or of standard input, for a model. The text goes to the daemon and is not kept.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tokmon_client::v1::{Count, CountRequest};
+use tokmon_client::{Client, Error};
+
+use crate::context::Context;
+use crate::failure::{Failure, invalid, io_error};
+use crate::show::number::count;
+use crate::show::table::{Look, Table, figures, path, text};
+use crate::show::{self, Screen, json as to_json};
+
+/// Largest text that the daemon counts, in bytes.
+const MAX_TEXT: u64 = 64 * 1024 * 1024;
+
+/// Arguments of `count`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Files to count; none or - means standard input
+    files: Vec<PathBuf>,
+    /// Whose tokenizer
+    #[arg(long, value_name = "NAME", default_value = "gpt-5")]
+    model: String,
+}
+
+/// `tokmonctl count`.
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let stdin = [PathBuf::from("-")];
+    let files = if args.files.is_empty() {
+        &stdin[..]
+    } else {
+        &args.files
+    };
+    // A file that cannot be read stops everything before the daemon is asked for anything.
+    let mut texts = Vec::with_capacity(files.len());
+    for file in files {
+        texts.push(read(file)?);
+    }
+    let client = context.client().await?;
+    let mut counted = Vec::with_capacity(files.len());
+    for (file, text) in files.iter().zip(texts) {
+        counted.push((file.display().to_string(), one(&client, text, &args.model).await?));
+    }
+    if context.json {
+        return show::print(&to_json::document(&as_json(&counted, &args.model)));
+    }
+    show::print(&draw(&counted, &context.screen()))
+}
+
+async fn one(client: &Client, text: Vec<u8>, model: &str) -> Result<Count, Error> {
+    client
+        .count(CountRequest {
+            text,
+            model: model.to_owned(),
+        })
+        .await
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    let name = file.display();
+    let mut text = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(MAX_TEXT + 1).read_to_end(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|f| f.take(MAX_TEXT + 1).read_to_end(&mut text))
+    };
+    read.map_err(|e| io_error("read", &name, &e))?;
+    if text.len() as u64 > MAX_TEXT {
+        return Err(invalid(format!(
+            "{name} has more than 64 MiB, the most that is counted at once"
+        ))
+        .with_hint("split it and add the counts"));
+    }
+    Ok(text)
+}
+
+fn sum(counted: &[(String, Count)]) -> u64 {
+    counted.iter().fold(0, |sum, (_, c)| sum.saturating_add(c.tokens))
+}
+
+fn as_json(counted: &[(String, Count)], model: &str) -> Value {
+    let files: Vec<Value> = counted
+        .iter()
+        .map(|(file, c)| {
+            json!({
+                "file": file, "tokens": c.tokens, "encoding": c.encoding, "exact": c.exact,
+                "low": c.low, "high": c.high, "note": c.note,
+            })
+        })
+        .collect();
+    json!({"model": model, "tokens": sum(counted), "exact": counted.iter().all(|(_, c)| c.exact), "files": files})
+}
+
+fn draw(counted: &[(String, Count)], screen: &Screen) -> String {
+    let mut table = Table::new(vec![
+        figures("Tokens", 0),
+        text("Exactness", 1),
+        text("Encoding", 2),
+        path("File", 0),
+    ]);
+    for (file, c) in counted {
+        let exactness = if c.exact {
+            "exact".to_owned()
+        } else {
+            format!("{} to {}", count(c.low), count(c.high))
+        };
+        let look = if c.exact { Look::Plain } else { Look::Warning };
+        table.row(
+            look,
+            vec![count(c.tokens), exactness, c.encoding.clone(), file.clone()],
+        );
+    }
+    if counted.len() > 1 {
+        table.row(
+            Look::Total,
+            vec![
+                count(sum(counted)),
+                String::new(),
+                String::new(),
+                "together".to_owned(),
+            ],
+        );
+    }
+    let mut out = table.render(screen);
+    let mut notes: Vec<&str> = counted
+        .iter()
+        .map(|(_, c)| c.note.as_str())
+        .filter(|n| !n.is_empty())
+        .collect();
+    notes.dedup();
+    for note in notes {
+        out.push_str(&format!("{}\n", screen.warning(&show::clean(note))));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokmon_client::Kind;
+
+    #[test]
+    fn sums_are_exact_only_when_every_part_is() {
+        let exact = Count {
+            tokens: 3,
+            exact: true,
+            ..Count::default()
+        };
+        let estimate = Count {
+            tokens: 5,
+            low: 4,
+            high: 6,
+            note: "estimated".into(),
+            ..Count::default()
+        };
+        let counted = [("a".to_owned(), exact), ("b".to_owned(), estimate)];
+        let value = as_json(&counted, "m");
+        assert_eq!(
+            (value["tokens"].as_u64(), value["exact"].as_bool()),
+            (Some(8), Some(false))
+        );
+        let text = draw(
+            &counted,
+            &Screen {
+                width: Some(60),
+                colour: false,
+            },
+        );
+        assert!(
+            text.contains("4 to 6") && text.contains("estimated") && text.contains("together"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = read(dir.path()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid, "{error}");
+        let error = read(&dir.path().join("none")).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(error.message.contains("none"));
+    }
+}

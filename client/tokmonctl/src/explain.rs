@@ -1,0 +1,325 @@
+//! `tokmonctl explain`: which records make a figure, what was dropped and why, which price applied.
+
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use tokmon_client::Client;
+use tokmon_client::v1::{CostParts, ExplainRequest, ExplainResponse, Explained, Source};
+
+use crate::context::Context;
+use crate::dates::{Day, Span};
+use crate::failure::{Failure, invalid};
+use crate::filter::Only;
+use crate::show::number::{count, dollars_or_none, exact, instant, pico_or_zero};
+use crate::show::{self, Screen, json as to_json};
+use crate::totals::{cache_write, input, output};
+
+/// Arguments of `explain`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// One record, by its number in `tokmonctl log`
+    #[arg(conflicts_with_all = ["date", "since", "until"])]
+    seq: Option<u64>,
+    /// One day: short for --since DAY --until DAY
+    #[arg(long, value_name = "DAY", conflicts_with_all = ["since", "until"])]
+    date: Option<Day>,
+    #[command(flatten)]
+    span: Span,
+    #[command(flatten)]
+    only: Only,
+    /// How many records to show; the sums are over all of them
+    #[arg(short = 'n', long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Where to go on, from the answer before
+    #[arg(long, value_name = "TOKEN", default_value = "")]
+    page: String,
+}
+
+/// `tokmonctl explain`.
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let mut span = args.span.clone();
+    if args.date.is_some() {
+        (span.since, span.until) = (args.date, args.date);
+    }
+    let answer = client.explain(request(args, &span, &client).await?).await?;
+    if context.json {
+        return show::print(&to_json::document(&as_json(&answer)));
+    }
+    let zone = span.zone(&client).await?;
+    show::print(&draw(&answer, &zone, &context.screen()))
+}
+
+async fn request(args: &Args, span: &Span, client: &Client) -> Result<ExplainRequest, Failure> {
+    if args.seq == Some(0) {
+        return Err(invalid("records are numbered from 1; `tokmonctl log` shows their numbers").into());
+    }
+    Ok(ExplainRequest {
+        window: span.window(client).await?,
+        filter: args.only.filter(),
+        seq: args.seq.unwrap_or_default(),
+        page_size: args.limit,
+        page_token: args.page.clone(),
+    })
+}
+
+fn as_json(a: &ExplainResponse) -> Value {
+    let records: Vec<Value> = a
+        .records
+        .iter()
+        .map(|e| {
+            json!({
+                "record": e.record.as_ref().map(to_json::record),
+                "price": e.price.as_ref().map(|p| json!({
+                    "row": p.row, "origin": p.origin, "detail": p.detail, "parts": p.parts.as_ref().map(parts),
+                })),
+                "dropped": e.dropped.iter().map(|d| json!({
+                    "source": d.source.as_ref().map(to_json::place), "reason": d.reason,
+                })).collect::<Vec<_>>(),
+                "dropped_total": e.dropped_total,
+            })
+        })
+        .collect();
+    json!({
+        "requests": a.requests,
+        "duplicates_dropped": a.duplicates_dropped,
+        "tokens": to_json::tokens(&a.tokens.unwrap_or_default()),
+        "cost_usd": exact(pico_or_zero(a.cost.as_ref())),
+        "unpriced_models": a.unpriced_models,
+        "records": records,
+        "next_page": a.next_page_token,
+    })
+}
+
+fn parts(p: &CostParts) -> Value {
+    json!({
+        "input": to_json::money(p.input.as_ref()), "output": to_json::money(p.output.as_ref()),
+        "cache_read": to_json::money(p.cache_read.as_ref()), "cache_write": to_json::money(p.cache_write.as_ref()),
+        "other": to_json::money(p.other.as_ref()),
+    })
+}
+
+fn draw(a: &ExplainResponse, zone: &TimeZone, screen: &Screen) -> String {
+    let mut out = String::new();
+    for explained in &a.records {
+        out.push_str(&one(explained, zone, screen));
+    }
+    let t = a.tokens.unwrap_or_default();
+    out.push_str(&format!(
+        "{}: {} calls, {} input, {} output, {} cache write, {} cache read, ${}; {} lines told of a call that was counted already and were dropped.\n",
+        screen.bold("Together"),
+        count(a.requests),
+        count(input(&t)),
+        count(output(&t)),
+        count(cache_write(&t)),
+        count(t.cache_read),
+        exact(pico_or_zero(a.cost.as_ref())),
+        count(a.duplicates_dropped),
+    ));
+    if !a.unpriced_models.is_empty() {
+        let text = format!(
+            "Without a known price, not in the cost: {}",
+            a.unpriced_models.join(", ")
+        );
+        out.push_str(&format!("{}\n", screen.warning(&show::clean(&text))));
+    }
+    if !a.next_page_token.is_empty() {
+        out.push_str(&format!(
+            "More records: repeat with --page {}\n",
+            show::clean(&a.next_page_token)
+        ));
+    }
+    out
+}
+
+fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
+    let r = e.record.clone().unwrap_or_default();
+    let u = r.usage.clone().unwrap_or_default();
+    let t = u.tokens.unwrap_or_default();
+    let mut lines = vec![format!(
+        "{}  {}  {}  {}",
+        instant(u.at_ms, zone),
+        u.agent,
+        u.model,
+        u.project
+    )];
+    lines.push(format!(
+        "tokens   input {}, output {} (reasoning {}), cache write {} for 5 min and {} for 1 h, cache read {}",
+        count(input(&t)),
+        count(output(&t)),
+        count(t.reasoning),
+        count(t.cache_write_5m),
+        count(t.cache_write_1h),
+        count(t.cache_read),
+    ));
+    match (&r.cost, &e.price) {
+        (Some(cost), Some(price)) => {
+            lines.push(format!(
+                "cost     ${}{}",
+                exact(pico_or_zero(Some(cost))),
+                cost_parts(price.parts.as_ref())
+            ));
+            lines.push(format!(
+                "price    {} ({}): {}",
+                price.row, price.origin, price.detail
+            ));
+        }
+        (Some(cost), None) => lines.push(format!("cost     ${}", exact(pico_or_zero(Some(cost))))),
+        (None, _) => lines.push("cost     not known: the model has no price".to_owned()),
+    }
+    if let Some(reported) = &u.reported_cost {
+        lines.push(format!(
+            "the agent itself said {}",
+            dollars_or_none(Some(reported))
+        ));
+    }
+    if let Some(source) = &r.source {
+        lines.push(format!("from     {}", place(source)));
+    }
+    if r.estimated_extra_output > 0 {
+        lines.push(format!(
+            "the agent's figure leaves out about {} output tokens; they are not counted",
+            count(r.estimated_extra_output)
+        ));
+    }
+    if r.replaces > 0 {
+        lines.push(format!(
+            "replaces record #{}, which knew less of the same call",
+            r.replaces
+        ));
+    }
+    for dropped in &e.dropped {
+        let source = dropped.source.as_ref().map(place).unwrap_or_default();
+        lines.push(format!("dropped  {} ({source})", dropped.reason));
+    }
+    let unnamed = e.dropped_total.saturating_sub(e.dropped.len() as u64);
+    if unnamed > 0 {
+        lines.push(format!("dropped  {} more", count(unnamed)));
+    }
+    for w in &r.waste {
+        lines.push(format!("waste    {} ({}): {}", w.rule, w.severity, w.message));
+    }
+    let mut out = format!("{}  ", screen.bold(&format!("#{}", r.seq)));
+    for (place, line) in lines.iter().enumerate() {
+        let indent = if place == 0 { "" } else { "    " };
+        out.push_str(&format!("{indent}{}\n", show::clean(line)));
+    }
+    out.push('\n');
+    out
+}
+
+fn cost_parts(parts: Option<&CostParts>) -> String {
+    let Some(p) = parts else { return String::new() };
+    let named = [
+        ("input", &p.input),
+        ("output", &p.output),
+        ("cache read", &p.cache_read),
+        ("cache write", &p.cache_write),
+        ("other", &p.other),
+    ];
+    let told: Vec<String> = named
+        .into_iter()
+        .map(|(name, money)| (name, pico_or_zero(money.as_ref())))
+        .filter(|(_, pico)| *pico != 0)
+        .map(|(name, pico)| format!("{name} ${}", exact(pico)))
+        .collect();
+    if told.is_empty() {
+        String::new()
+    } else {
+        format!(" = {}", told.join(" + "))
+    }
+}
+
+fn place(s: &Source) -> String {
+    match (s.path.is_empty(), s.lines) {
+        (true, _) => s.kind.clone(),
+        (false, 0 | 1) => format!("{} {} at byte {}", s.kind, s.path, s.offset),
+        (false, lines) => format!("{} {} at byte {}, {lines} lines", s.kind, s.path, s.offset),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokmon_client::v1::{AppliedPrice, Dropped, Money, Record, Tokens, Usage};
+
+    fn answer() -> ExplainResponse {
+        let money = |pico| Some(Money { usd: 0, pico });
+        let record = Record {
+            seq: 3,
+            usage: Some(Usage {
+                model: "claude-sonnet-4-5".into(),
+                at_ms: 1_763_629_200_000,
+                tokens: Some(Tokens {
+                    input: 1500,
+                    output: 800,
+                    ..Tokens::default()
+                }),
+                ..Usage::default()
+            }),
+            cost: money(16_500_000_000),
+            source: Some(Source {
+                kind: "claude-code-transcript".into(),
+                path: "/t.jsonl".into(),
+                offset: 10,
+                lines: 3,
+            }),
+            ..Record::default()
+        };
+        let price = AppliedPrice {
+            row: "anthropic/claude-sonnet-4-5".into(),
+            origin: "bundled".into(),
+            detail: "input 3, output 15".into(),
+            parts: Some(CostParts {
+                input: money(4_500_000_000),
+                output: money(12_000_000_000),
+                ..CostParts::default()
+            }),
+        };
+        let dropped = Dropped {
+            source: None,
+            reason: "partial".into(),
+        };
+        ExplainResponse {
+            records: vec![Explained {
+                record: Some(record),
+                price: Some(price),
+                dropped: vec![dropped],
+                dropped_total: 4,
+            }],
+            requests: 1,
+            duplicates_dropped: 4,
+            cost: money(16_500_000_000),
+            ..ExplainResponse::default()
+        }
+    }
+
+    #[test]
+    fn a_cost_is_taken_apart_exactly() {
+        let text = draw(
+            &answer(),
+            &TimeZone::UTC,
+            &Screen {
+                width: None,
+                colour: false,
+            },
+        );
+        for part in [
+            "$0.0165 = input $0.0045 + output $0.012",
+            "anthropic/claude-sonnet-4-5 (bundled): input 3, output 15",
+            "/t.jsonl at byte 10, 3 lines",
+            "partial",
+            "3 more",
+            "4 lines",
+        ] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn programs_get_the_same() {
+        let value = as_json(&answer());
+        assert_eq!(value["cost_usd"], "0.0165");
+        assert_eq!(value["records"][0]["price"]["parts"]["input"], "0.0045");
+        assert_eq!(value["records"][0]["dropped_total"], 4);
+    }
+}

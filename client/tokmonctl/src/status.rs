@@ -1,0 +1,199 @@
+//! `tokmonctl status`: how the daemon is, what it has and where it reads.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::json;
+use tokmon_client::v1::{LedgerStatus, SourceStatus, StatusRequest, StatusResponse};
+use tokmon_client::{Client, Error};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::show::number::{bytes, count, duration, instant};
+use crate::show::table::{Look, Table, figures, path, text};
+use crate::show::{self, Screen, json as to_json};
+
+/// `tokmonctl status`.
+pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
+    let client = context.client().await?;
+    show(&client, context).await
+}
+
+/// Asks a daemon and prints the answer.
+pub(crate) async fn show(client: &Client, context: &Context) -> Result<(), Failure> {
+    let status = ask(client).await?;
+    let text = if context.json {
+        to_json::document(&as_json(&status))
+    } else {
+        draw(&status, Timestamp::now(), &context.screen())
+    };
+    show::print(&text)
+}
+
+/// Asks a daemon how it is.
+pub(crate) async fn ask(client: &Client) -> Result<StatusResponse, Error> {
+    client.status(StatusRequest {}).await
+}
+
+fn as_json(s: &StatusResponse) -> serde_json::Value {
+    let l = s.ledger.clone().unwrap_or_default();
+    json!({
+        "version": s.version, "contract": s.contract, "pid": s.pid, "socket": s.socket,
+        "started_at": to_json::time(s.started_at_ms), "state": s.state, "state_reason": s.state_reason,
+        "home": s.home, "config_file": s.config_file, "resident_bytes": s.resident_bytes,
+        "ledger": {
+            "path": l.path, "schema_version": l.schema_version, "entries": l.entries, "last_seq": l.last_seq,
+            "file_bytes": l.file_bytes, "oldest": to_json::time(l.oldest_ms), "newest": to_json::time(l.newest_ms),
+            "purge_horizon": to_json::time(l.purge_horizon_ms),
+        },
+        "sources": s.sources.iter().map(to_json::source).collect::<Vec<_>>(),
+    })
+}
+
+fn draw(s: &StatusResponse, now: Timestamp, screen: &Screen) -> String {
+    let l = s.ledger.clone().unwrap_or_default();
+    let running = duration(now.as_millisecond().saturating_sub(s.started_at_ms));
+    let state = if s.state == "serving" {
+        s.state.clone()
+    } else {
+        screen.warning(&show::clean(&format!("{}: {}", s.state, s.state_reason)))
+    };
+    let mut out = format!(
+        "{} {} is {state}, process {}, for {running}, {} of memory\n\
+         socket  {}\nconfig  {}\nledger  {}\n        {}\n",
+        screen.bold("tokmond"),
+        show::clean(&s.version),
+        s.pid,
+        bytes(s.resident_bytes),
+        show::clean(&s.socket),
+        show::clean(&s.config_file),
+        show::clean(&l.path),
+        ledger_line(&l),
+    );
+    if !s.sources.is_empty() {
+        out.push('\n');
+        out.push_str(&sources(&s.sources, screen));
+    }
+    out
+}
+
+fn ledger_line(l: &LedgerStatus) -> String {
+    let zone = TimeZone::system();
+    let mut line = format!("{} entries, {}", count(l.entries), bytes(l.file_bytes));
+    if l.oldest_ms != 0 {
+        line.push_str(&format!(
+            ", {} to {}",
+            instant(l.oldest_ms, &zone),
+            instant(l.newest_ms, &zone)
+        ));
+    }
+    if l.purge_horizon_ms != 0 {
+        line.push_str(&format!(
+            "; records before {} were purged, their totals are kept",
+            instant(l.purge_horizon_ms, &zone)
+        ));
+    }
+    line
+}
+
+/// The places that usage is read from, as a table with their failures.
+pub(crate) fn sources(all: &[SourceStatus], screen: &Screen) -> String {
+    let mut table = Table::new(vec![
+        text("Agent", 0),
+        text("State", 0),
+        figures("Files", 3),
+        figures("Read", 4),
+        figures("Records", 1),
+        figures("Duplicates", 5),
+        figures("Failures", 2),
+        path("Place", 0),
+    ]);
+    for s in all {
+        let look = match s.state.as_str() {
+            "error" => Look::Critical,
+            "absent" => Look::Sub,
+            _ if s.parse_failures > 0 => Look::Warning,
+            _ => Look::Plain,
+        };
+        table.row(
+            look,
+            vec![
+                s.agent.clone(),
+                s.state.clone(),
+                count(s.files),
+                bytes(s.bytes_read),
+                count(s.records),
+                count(s.duplicates),
+                count(s.parse_failures),
+                s.path.clone(),
+            ],
+        );
+    }
+    let mut out = table.render(screen);
+    for s in all {
+        if !s.error.is_empty() {
+            let text = format!("{}: {}", s.agent, s.error);
+            out.push_str(&format!("{}\n", screen.warning(&show::clean(&text))));
+        }
+        for f in &s.failures {
+            let text = format!("could not read {} at byte {}: {}", f.path, f.offset, f.message);
+            out.push_str(&format!("{}\n", screen.warning(&show::clean(&text))));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokmon_client::v1::ParseFailure;
+
+    fn status() -> StatusResponse {
+        StatusResponse {
+            version: "0.1.0".into(),
+            pid: 42,
+            socket: "/run/s.sock".into(),
+            state: "read_only".into(),
+            state_reason: "disk full".into(),
+            sources: vec![SourceStatus {
+                agent: "codex".into(),
+                state: "watching".into(),
+                parse_failures: 1,
+                failures: vec![ParseFailure {
+                    path: "/f".into(),
+                    offset: 7,
+                    message: "not JSON".into(),
+                }],
+                ..SourceStatus::default()
+            }],
+            ..StatusResponse::default()
+        }
+    }
+
+    #[test]
+    fn scripts_find_socket_pid_and_version() {
+        let value = as_json(&status());
+        assert_eq!(
+            (
+                value["socket"].as_str(),
+                value["pid"].as_u64(),
+                value["version"].as_str()
+            ),
+            (Some("/run/s.sock"), Some(42), Some("0.1.0"))
+        );
+        assert_eq!(value["sources"][0]["failures"][0]["offset"], 7);
+    }
+
+    #[test]
+    fn people_see_what_is_wrong() {
+        let text = draw(
+            &status(),
+            Timestamp::UNIX_EPOCH,
+            &Screen {
+                width: Some(80),
+                colour: false,
+            },
+        );
+        assert!(text.contains("read_only: disk full"), "{text}");
+        assert!(text.contains("could not read /f at byte 7: not JSON"), "{text}");
+    }
+}

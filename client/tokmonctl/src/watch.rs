@@ -1,0 +1,124 @@
+//! `tokmonctl watch`: today's totals on the terminal, drawn again whenever the ledger grows. Without a terminal
+//! every new record is a line.
+
+use std::io::{IsTerminal, stdout};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokmon_client::v1::follow_response::Entry;
+use tokmon_client::{Client, Error};
+
+use crate::context::Context;
+use crate::dates::{Day, Span, window};
+use crate::failure::Failure;
+use crate::feed::Feed;
+use crate::filter::Only;
+use crate::report::{self, By, Question};
+use crate::show::{self, Screen};
+use crate::{log, status};
+
+/// Records shown below the totals.
+const LATEST: u64 = 10;
+/// New records are gathered for so long before the screen is drawn again.
+const GATHER: Duration = Duration::from_millis(200);
+/// The screen is drawn at least so often: a new day begins without a record too.
+const REFRESH: Duration = Duration::from_secs(30);
+/// The other screen of the terminal, cursor hidden; and back.
+const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l";
+const LEAVE: &str = "\u{1b}[?25h\u{1b}[?1049l";
+/// To the upper left corner, and clear what follows.
+const HOME: &str = "\u{1b}[H\u{1b}[J";
+
+/// Arguments of `watch`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to group today's totals by
+    #[arg(value_enum, default_value = "model")]
+    by: By,
+    /// Time zone of the day, e.g. Europe/Berlin [default: the daemon's]
+    #[arg(long, value_name = "ZONE", value_parser = crate::dates::zone_name)]
+    timezone: Option<String>,
+    #[command(flatten)]
+    only: Only,
+}
+
+/// `tokmonctl watch`.
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if args.by == By::Blocks {
+        return Err(crate::failure::invalid(
+            "blocks cannot be watched; use `tokmonctl report blocks --active`",
+        )
+        .into());
+    }
+    let client = context.client().await?;
+    let span = Span {
+        timezone: args.timezone.clone(),
+        ..Span::default()
+    };
+    let zone = span.zone(&client).await?;
+    let seen = log::last_seq(&client).await?;
+    let mut feed = Feed::after(&client, seen, args.only.filter()).await?;
+    if context.json || !stdout().is_terminal() {
+        return lines(&mut feed, &zone, context.json).await;
+    }
+    show::print(ENTER)?;
+    let done = tokio::select! {
+        done = live(&client, &mut feed, args, &zone) => done,
+        // Ctrl-C is how one leaves.
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    show::print(LEAVE)?;
+    done
+}
+
+async fn lines(feed: &mut Feed, zone: &TimeZone, json: bool) -> Result<(), Failure> {
+    loop {
+        if let Some(Entry::Record(record)) = feed.next().await?.entry {
+            show::print(&log::line(&record, zone, json))?;
+        }
+    }
+}
+
+async fn live(client: &Client, feed: &mut Feed, args: &Args, zone: &TimeZone) -> Result<(), Failure> {
+    loop {
+        let frame = frame(client, args, zone, &Screen::of_stdout()).await?;
+        show::print(&format!("{HOME}{frame}"))?;
+        let next = Instant::now() + REFRESH;
+        match timeout_at(next, feed.next()).await {
+            Err(_) => continue,
+            Ok(entry) => entry?,
+        };
+        // More will follow in a moment: draw once for all of them.
+        let gathered = Instant::now() + GATHER;
+        while let Ok(entry) = timeout_at(gathered, feed.next()).await {
+            entry?;
+        }
+        sleep_until(gathered).await;
+    }
+}
+
+async fn frame(client: &Client, args: &Args, zone: &TimeZone, screen: &Screen) -> Result<String, Error> {
+    let today = Some(Day::Ago(0));
+    let now = Timestamp::now();
+    let question = Question {
+        window: Some(window(today, today, zone, now)?),
+        timezone: args.timezone.clone().unwrap_or_default(),
+        filter: args.only.filter(),
+        ..Question::all(args.by)
+    };
+    let report = report::fetch(client, &question).await?;
+    let mut latest = log::newest(client, question.window, &args.only, LATEST).await?;
+    latest.reverse();
+    let state = status::ask(client).await?.state;
+    let clock = now.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S");
+    let mut out = format!(
+        "{}  {clock}  ({state}; Ctrl-C leaves)\n\n",
+        screen.bold("tokmon, today")
+    );
+    out.push_str(&show::report::draw(&report, None, screen));
+    out.push('\n');
+    out.push_str(&log::draw(&latest, zone, screen));
+    Ok(out)
+}
