@@ -14,6 +14,7 @@ use tokmon_core::rollup::{Agg, Dimension, Dims};
 pub mod conformance;
 pub mod memory;
 pub mod redb;
+pub mod samples;
 
 pub use memory::MemoryStore;
 pub use redb::RedbStore;

@@ -1,0 +1,194 @@
+//! Random histories on two stores: the one in memory, which is plain, and the one in a file answer alike.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use tokmon_core::entry::Record;
+use tokmon_core::id::Key;
+use tokmon_core::money::Pico;
+use tokmon_ledger::store::conformance::same;
+use tokmon_ledger::store::samples::{START_MS, amend, call, usage};
+use tokmon_ledger::store::{Batch, DropReason, Dropped, MemoryStore, Position, RedbStore, Store};
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    Usage {
+        call: u64,
+        minute: i64,
+    },
+    Amend {
+        call: u64,
+        minutes: i64,
+        output: u64,
+        session: u8,
+        next_day: bool,
+    },
+    Drop {
+        call: u64,
+        offset: u64,
+    },
+    Read {
+        file: u8,
+        offset: u64,
+    },
+    Forget {
+        file: u8,
+    },
+    Checkpoint(Vec<u8>),
+    Commit,
+    Purge {
+        minute: i64,
+        max: usize,
+    },
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (calls, minutes) = (0..24_u64, 0..300_i64);
+    prop_oneof![
+        6 => (calls.clone(), minutes.clone()).prop_map(|(call, minute)| Step::Usage { call, minute }),
+        4 => (calls.clone(), -30..30_i64, 0..900_u64, 0..3_u8, any::<bool>()).prop_map(
+            |(call, minutes, output, session, next_day)| Step::Amend { call, minutes, output, session, next_day }
+        ),
+        2 => (calls, 0..12_u64).prop_map(|(call, offset)| Step::Drop { call, offset }),
+        1 => (0..4_u8, any::<u64>()).prop_map(|(file, offset)| Step::Read { file, offset }),
+        1 => (0..4_u8).prop_map(|file| Step::Forget { file }),
+        1 => any::<Vec<u8>>().prop_map(Step::Checkpoint),
+        3 => Just(Step::Commit),
+        1 => (minutes, 1..9_usize).prop_map(|(minute, max)| Step::Purge { minute, max }),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+/// What the writer would know: it never hands over what contradicts the store.
+struct World {
+    memory: MemoryStore,
+    file: RedbStore,
+    batch: Batch,
+    seq: u64,
+    present: BTreeMap<u64, (u64, Record)>,
+    keys: Vec<Key>,
+    horizon_ms: i64,
+}
+
+impl World {
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Usage { call: n, minute } => {
+                let record = call(n, START_MS + minute * 60_000);
+                if record.seen.at_ms < self.horizon_ms || self.present.contains_key(&n) {
+                    return;
+                }
+                self.seq += 1;
+                self.batch.entries.push(usage(self.seq, record.clone()));
+                self.keep(n, record);
+            }
+            Step::Amend {
+                call: n,
+                minutes,
+                output,
+                session,
+                next_day,
+            } => {
+                let Some((replaces, previous)) = self.present.get(&n).cloned() else {
+                    return;
+                };
+                let mut record = previous.clone();
+                record.seen.at_ms += minutes * 60_000;
+                record.seen.tokens.output = output;
+                record.cost = (output % 3 != 0).then_some(Pico(i128::from(output)));
+                record.waste.clear();
+                record.seen.key.day += u32::from(next_day);
+                if session > 0 {
+                    record.seen.who.session = format!("other-{session}").into();
+                }
+                if record.seen.at_ms < self.horizon_ms {
+                    return;
+                }
+                self.seq += 1;
+                self.batch
+                    .entries
+                    .push(amend(self.seq, replaces, previous, record.clone()));
+                self.keep(n, record);
+            }
+            Step::Drop { call: n, offset } => {
+                let Some((_, record)) = self.present.get(&n) else {
+                    return;
+                };
+                let line = Dropped {
+                    kind: "codex-rollout".into(),
+                    path: format!("/file-{}", offset % 3).into(),
+                    offset,
+                    reason: DropReason::Weaker,
+                };
+                self.batch.dropped.push((record.seen.key, line));
+            }
+            Step::Read { file, offset } => self.batch.positions.push(Position {
+                agent: "codex".into(),
+                path: format!("/file-{file}").into(),
+                file_id: (1, offset),
+                offset,
+                size: offset,
+                mtime_ns: 1,
+                tail_hash: offset,
+                state: vec![file; usize::from(file)],
+                parser_version: 1,
+                records: 2,
+                failures: 0,
+            }),
+            Step::Forget { file } => self.batch.forgotten.push(format!("/file-{file}").into()),
+            Step::Checkpoint(state) => self.batch.checkpoint = Some(state),
+            Step::Commit => self.commit(),
+            Step::Purge { minute, max } => {
+                self.commit();
+                let horizon_ms = START_MS + minute * 60_000;
+                loop {
+                    let gone = self.memory.purge(horizon_ms, max).expect("purged");
+                    assert_eq!(self.file.purge(horizon_ms, max).expect("purged"), gone);
+                    if gone == 0 {
+                        break;
+                    }
+                }
+                self.horizon_ms = self.horizon_ms.max(horizon_ms);
+                self.present
+                    .retain(|_, (_, record)| record.seen.at_ms >= horizon_ms);
+            }
+            Step::Reopen => self.file.reopen().expect("reopened"),
+        }
+    }
+
+    fn keep(&mut self, n: u64, record: Record) {
+        self.keys.push(record.seen.key);
+        self.present.insert(n, (self.seq, record));
+    }
+
+    fn commit(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        self.memory.append(&batch).expect("a good batch");
+        self.file.append(&batch).expect("a good batch");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_stores_answer_alike(steps in proptest::collection::vec(step(), 1..120)) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut world = World {
+            memory: MemoryStore::new(),
+            file: RedbStore::create(&dir.path().join("ledger.redb"), 1 << 20).expect("a new store"),
+            batch: Batch::default(),
+            seq: 0,
+            present: BTreeMap::new(),
+            keys: Vec::new(),
+            horizon_ms: 0,
+        };
+        for step in steps {
+            world.take(step);
+        }
+        world.commit();
+        same(&world.memory, &world.file, &world.keys);
+    }
+}
