@@ -1,2 +1,102 @@
-//! Placeholder.
-fn main() {}
+//! `tokmond`: one meter, ledger and budget for every AI coding agent on a machine.
+//!
+//! This file reads the command line; [`app`] is the daemon.
+
+mod app;
+mod clock;
+mod config;
+mod error;
+mod health;
+mod instance;
+mod listener;
+mod logging;
+mod parts;
+mod process;
+mod retention;
+mod rpc;
+mod usage_log;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokmon_proto::paths::Paths;
+
+use crate::config::{Config, KEYS, Layers};
+use crate::error::Failure;
+
+/// One meter, ledger and budget for every AI coding agent on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "tokmond", version, about)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run in the foreground (what systemd, launchd and tokmonctl do).
+    Run(Run),
+    /// Check the configuration and say what is wrong with it.
+    CheckConfig {
+        #[command(flatten)]
+        run: Run,
+        /// Also list every key with its value, origin and help.
+        #[arg(long)]
+        list: bool,
+    },
+}
+
+#[derive(Debug, Default, clap::Args)]
+struct Run {
+    /// Set a configuration key for this run; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Another configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.command.unwrap_or(Command::Run(Run::default())) {
+        Command::Run(run) => load(run).and_then(|(paths, layers, config)| app::run(paths, layers, config)),
+        Command::CheckConfig { run, list } => {
+            load(run).map(|(paths, _, config)| check(&paths, &config, list))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("tokmond: {failure}");
+            if let Some(hint) = failure.hint() {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn load(run: Run) -> Result<(Paths, Layers, Config), Failure> {
+    let paths = Paths::from_env().map_err(|e| Failure::config(e.to_string()))?;
+    let file = run.config.unwrap_or_else(|| paths.config_file());
+    let layers = Layers::from_env(file, run.set).map_err(Failure::config)?;
+    let config = Config::load(&layers).map_err(Failure::config)?;
+    Ok((paths, layers, config))
+}
+
+fn check(paths: &Paths, config: &Config, list: bool) {
+    println!("{}: ok", paths.config_file().display());
+    if !list {
+        return;
+    }
+    for (setting, key) in config.settings.iter().zip(KEYS) {
+        println!("\n{} = {}   ({})", key.name, setting.value, setting.origin.name());
+        println!(
+            "    {} Allowed: {}. Default: {}.",
+            key.help,
+            key.allowed.describe(),
+            key.default
+        );
+    }
+}

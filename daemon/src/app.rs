@@ -1,0 +1,221 @@
+//! The composition root: the only place that knows every part, and the order in which they live and die.
+//!
+//! Start: configuration, lock, ledger, socket, doors, `READY=1`. Stop: `STOPPING=1`, no new work, doors close,
+//! the writer drains, the socket goes, the lock is released.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokmon_capture::Capture;
+use tokmon_ledger::{Clock, Ledger};
+use tokmon_proto::paths::Paths;
+use tokmon_tokenizer::Tokenizer;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Layers};
+use crate::error::Failure;
+use crate::instance::{Instance, private_dir};
+use crate::listener::Door;
+use crate::logging::LevelSwitch;
+use crate::process::{self, Note, Signals, Wish};
+use crate::{clock, health, logging, parts, retention, rpc, usage_log};
+
+/// What the doors need of the house.
+pub struct App {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Capture of agents' files; `None` when switched off.
+    pub capture: Option<Capture>,
+    /// Counts text.
+    pub tokenizer: Arc<Tokenizer>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The configuration in force.
+    pub config: Config,
+    /// Where everything is.
+    pub paths: Paths,
+    /// Cancelled when the daemon stops.
+    pub cancel: CancellationToken,
+    /// Told when text was counted, so that somebody watches over the vocabularies' life.
+    pub counted: tokio::sync::Notify,
+    /// When it started.
+    pub started_at_ms: i64,
+}
+
+/// Runs the daemon until it is told to stop.
+pub fn run(paths: Paths, layers: Layers, config: Config) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_keep_alive(Duration::from_secs(2))
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::unavailable(format!("cannot start the runtime: {e}")))?;
+    let done = runtime.block_on(live(paths, layers, config));
+    // Blocking reads that outlive the deadline are left behind.
+    runtime.shutdown_background();
+    done
+}
+
+async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failure> {
+    let clock = clock::from_env().map_err(Failure::config)?;
+    private_dir(&paths.state_dir)?;
+    let instance = Instance::acquire(&paths.lock_file())?;
+    let level = logging::init(&config, &paths.log_dir)?;
+    let mut signals =
+        Signals::listen().map_err(|e| Failure::unavailable(format!("cannot listen to signals: {e}")))?;
+
+    let ledger_file = paths.ledger_file();
+    let ledger = Ledger::open(&ledger_file, parts::ledger_settings(&config), clock.clone())
+        .map_err(|e| Failure::ledger(&ledger_file, &e))?;
+    let door = Door::open(&paths.socket, instance.uid)?;
+    let cancel = CancellationToken::new();
+    let capture = if config.capture_enabled {
+        let options = parts::capture_options(&config, ledger.clone(), clock.clone(), cancel.child_token());
+        Some(
+            Capture::start(options)
+                .map_err(|e| Failure::unavailable(format!("cannot start capture: {e}")))?,
+        )
+    } else {
+        None
+    };
+    let app = Arc::new(App {
+        tokenizer: Arc::new(Tokenizer::new()),
+        counted: tokio::sync::Notify::new(),
+        started_at_ms: clock.now_ms(),
+        cancel: cancel.clone(),
+        ledger,
+        capture,
+        clock,
+        config,
+        paths,
+    });
+
+    let adopted = door.is_adopted();
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let server = tokio::spawn(rpc::serve(app.clone(), door, health_service));
+    let ready = format!("serving on {}", app.paths.socket.display());
+    let chores = chores(&app, reporter, &ready);
+    info!(
+        pid = std::process::id(),
+        version = env!("CARGO_PKG_VERSION"),
+        socket = %app.paths.socket.display(),
+        adopted,
+        "ready"
+    );
+    process::tell(&Note::Ready(ready));
+
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Stop => break,
+                Wish::Reload => reload(&layers, &level),
+            },
+            () = cancel.cancelled() => break,
+        }
+    }
+    stop(&app, server, chores, signals).await
+}
+
+/// Work that goes on beside the doors.
+fn chores(
+    app: &Arc<App>,
+    reporter: tonic_health::server::HealthReporter,
+    ready: &str,
+) -> tokio_util::task::TaskTracker {
+    let tasks = tokio_util::task::TaskTracker::new();
+    tasks.spawn(health::run(
+        app.ledger.clone(),
+        reporter,
+        ready.to_owned(),
+        app.cancel.clone(),
+    ));
+    tasks.spawn(unload(app.clone()));
+    if app.config.retention_automatic {
+        tasks.spawn(retention::run(
+            app.ledger.clone(),
+            app.clock.clone(),
+            app.config.retention_days,
+            app.cancel.clone(),
+        ));
+    }
+    if app.config.usage_log {
+        tasks.spawn(usage_log::run(app.clone()));
+    }
+    tasks.close();
+    tasks
+}
+
+/// Frees vocabularies that nobody used for a while. Never wakes while none is loaded.
+async fn unload(app: Arc<App>) {
+    let idle = app.config.tokenizer_idle;
+    loop {
+        tokio::select! {
+            () = app.counted.notified() => {}
+            () = app.cancel.cancelled() => return,
+        }
+        while !app.tokenizer.loaded().is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep(idle) => drop(app.tokenizer.unload_idle(idle)),
+                () = app.cancel.cancelled() => return,
+            }
+        }
+    }
+}
+
+fn reload(layers: &Layers, level: &LevelSwitch) {
+    process::tell(&Note::Reloading);
+    let file = match &layers.file {
+        Some((path, _)) => Some(path.clone()),
+        None => Paths::from_env().ok().map(|p| p.config_file()),
+    };
+    let loaded = file
+        .map(|file| Layers::from_env(file, layers.flags.clone()).and_then(|layers| Config::load(&layers)));
+    match loaded {
+        Some(Ok(config)) => {
+            level.set(&config.log_level);
+            info!(
+                level = config.log_level,
+                "configuration read again; keys other than log.level apply at the next start"
+            );
+        }
+        Some(Err(e)) => error!("configuration not applied: {e}"),
+        None => warn!("no configuration file to read"),
+    }
+    process::tell(&Note::Ready("serving".to_owned()));
+}
+
+async fn stop(
+    app: &App,
+    server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    chores: tokio_util::task::TaskTracker,
+    mut signals: Signals,
+) -> Result<(), Failure> {
+    process::tell(&Note::Stopping);
+    info!("stopping");
+    app.cancel.cancel();
+    let drained = async {
+        if let Some(capture) = &app.capture {
+            capture.join().await;
+        }
+        chores.wait().await;
+        match server.await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => warn!("the server ended badly: {e}"),
+            Err(e) => warn!("the server ended badly: {e}"),
+        }
+    };
+    tokio::select! {
+        () = drained => {}
+        () = tokio::time::sleep(app.config.stop_deadline) => warn!("some work did not end in time"),
+        // A second wish to stop: leave at once. What was acknowledged is durable already.
+        wish = signals.next() => if wish == Wish::Stop { return Ok(()) },
+    }
+    let closed = tokio::time::timeout(app.config.stop_deadline, app.ledger.close()).await;
+    match closed {
+        Ok(Ok(())) => info!("stopped"),
+        Ok(Err(e)) => warn!("the ledger closed with: {e}"),
+        Err(_) => warn!("the ledger did not close in time; nothing that was acknowledged is lost"),
+    }
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! The door's frame: the local socket, adopted from the service manager or bound by us, and the check that whoever
+//! connects is the same user.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use interprocess::local_socket::tokio::{Listener, Stream};
+use interprocess::local_socket::traits::StreamCommon;
+use interprocess::local_socket::traits::tokio::Listener as _;
+use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
+use interprocess::os::unix::local_socket::ListenerOptionsExt;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokmon_core::limits::MAX_CONNECTIONS;
+use tonic::transport::server::Connected;
+use tracing::{debug, warn};
+
+use crate::error::Failure;
+use crate::instance::private_dir;
+
+/// The socket that we listen on.
+pub struct Door {
+    listener: Listener,
+    /// Set when we bound it ourselves and unlink it at the end.
+    bound: Option<PathBuf>,
+    uid: u32,
+}
+
+impl Door {
+    /// Adopts the socket that systemd hands over, or binds `socket`. The state directory's lock is held, so a socket
+    /// file that is there belongs to a dead daemon and is replaced; a live one on the same path (another state
+    /// directory with the same TOKMON_SOCKET) is a conflict.
+    pub fn open(socket: &Path, uid: u32) -> Result<Door, Failure> {
+        if let Some(listener) = adopted()? {
+            return Ok(Door {
+                listener,
+                bound: None,
+                uid,
+            });
+        }
+        let dir = socket.parent().unwrap_or(Path::new("."));
+        private_dir(dir)?;
+        if std::os::unix::net::UnixStream::connect(socket).is_ok() {
+            return Err(Failure::conflict(format!(
+                "another process listens on {}",
+                socket.display()
+            )));
+        }
+        match std::fs::remove_file(socket) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(Failure::unavailable(format!(
+                    "cannot remove {}: {e}",
+                    socket.display()
+                )));
+            }
+            _ => {}
+        }
+        let fail = |e: io::Error| Failure::unavailable(format!("cannot listen on {}: {e}", socket.display()));
+        let name = socket.to_fs_name::<GenericFilePath>().map_err(fail)?;
+        let listener = ListenerOptions::new()
+            .name(name)
+            .mode(0o600)
+            .reclaim_name(false)
+            .create_tokio()
+            .map_err(fail)?;
+        Ok(Door {
+            listener,
+            bound: Some(socket.to_path_buf()),
+            uid,
+        })
+    }
+
+    /// The service manager keeps the socket.
+    pub fn is_adopted(&self) -> bool {
+        self.bound.is_none()
+    }
+
+    /// Accepts connections of our own user, for ever. Others are closed before a byte is read.
+    pub fn incoming(self) -> impl tokio_stream::Stream<Item = io::Result<Conn>> {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        tokio::spawn(async move {
+            let door = self;
+            loop {
+                let Ok(place) = places.clone().acquire_owned().await else {
+                    return;
+                };
+                let accepted = tokio::select! {
+                    accepted = door.listener.accept() => accepted,
+                    () = sender.closed() => return,
+                };
+                match accepted {
+                    Ok(stream) => match peer_of(&stream) {
+                        Ok(peer) if peer.uid == door.uid => {
+                            let conn = Conn {
+                                stream,
+                                peer,
+                                _place: place,
+                            };
+                            if sender.send(Ok(conn)).await.is_err() {
+                                return;
+                            }
+                        }
+                        Ok(peer) => warn!(uid = peer.uid, "refused a connection of another user"),
+                        Err(e) => warn!("refused a connection whose user cannot be told: {e}"),
+                    },
+                    Err(e) => {
+                        // Out of descriptors, most likely: give others time to close theirs.
+                        debug!("accept failed: {e}");
+                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        });
+        tokio_stream::wrappers::ReceiverStream::new(receiver)
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Some(path) = &self.bound {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn adopted() -> Result<Option<Listener>, Failure> {
+    use std::os::fd::{FromRawFd, OwnedFd};
+    let mut fds =
+        sd_notify::listen_fds().map_err(|e| Failure::unavailable(format!("socket activation: {e}")))?;
+    let Some(fd) = fds.next() else { return Ok(None) };
+    if fds.next().is_some() {
+        return Err(Failure::config(
+            "socket activation: expected one socket, got several",
+        ));
+    }
+    // SAFETY: the service manager passed this descriptor to us alone, and it is taken only here, once.
+    #[allow(unsafe_code)]
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let listener = interprocess::os::unix::uds_local_socket::tokio::Listener::try_from(fd)
+        .map_err(|e| Failure::unavailable(format!("socket activation: {e}")))?;
+    Ok(Some(listener.into()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn adopted() -> Result<Option<Listener>, Failure> {
+    Ok(None)
+}
+
+fn peer_of(stream: &Stream) -> io::Result<Peer> {
+    let creds = stream.peer_creds()?;
+    let uid = creds
+        .euid()
+        .ok_or_else(|| io::Error::other("the system does not tell"))?;
+    Ok(Peer {
+        uid,
+        pid: creds.pid().and_then(|p| u32::try_from(p).ok()),
+    })
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// The user.
+    pub uid: u32,
+    /// The process; not known on every system.
+    pub pid: Option<u32>,
+}
+
+/// A connection of our own user.
+pub struct Conn {
+    stream: Stream,
+    peer: Peer,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connected for Conn {
+    type ConnectInfo = Peer;
+    fn connect_info(&self) -> Peer {
+        self.peer
+    }
+}
+
+impl AsyncRead for Conn {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Conn {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

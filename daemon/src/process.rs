@@ -1,0 +1,97 @@
+//! The process and its service manager: signals, readiness, watchdog, memory.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What the outside wants of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// End in good order.
+    Stop,
+    /// Read the configuration again.
+    Reload,
+}
+
+/// The signals that we listen to.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Starts to listen. Errors: the system refuses.
+    pub fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next wish.
+    pub async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::Stop,
+            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.hangup.recv() => Wish::Reload,
+        }
+    }
+}
+
+/// What the service manager is told. Without one, nothing happens.
+#[derive(Debug, Clone)]
+pub enum Note {
+    /// The daemon serves.
+    Ready(String),
+    /// The configuration is being read again.
+    Reloading,
+    /// One line about the state.
+    Status(String),
+    /// The daemon is ending.
+    Stopping,
+    /// The writer thread is alive.
+    Alive,
+}
+
+/// Tells the service manager. A manager that does not listen is no reason to fail.
+#[cfg(target_os = "linux")]
+pub fn tell(note: &Note) {
+    use sd_notify::NotifyState;
+    let sent = match note {
+        Note::Ready(status) => sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)]),
+        Note::Reloading => match NotifyState::monotonic_usec_now() {
+            Ok(now) => sd_notify::notify(&[NotifyState::Reloading, now]),
+            Err(e) => Err(e),
+        },
+        Note::Status(status) => sd_notify::notify(&[NotifyState::Status(status)]),
+        Note::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
+        Note::Alive => sd_notify::notify(&[NotifyState::Watchdog]),
+    };
+    if let Err(e) = sent {
+        tracing::debug!("the service manager was not told: {e}");
+    }
+}
+
+/// Tells the service manager; launchd has nothing to be told.
+#[cfg(not(target_os = "linux"))]
+pub fn tell(_: &Note) {}
+
+/// How often the watchdog wants a sign of life: half of what the service manager allows. `None`: no watchdog.
+pub fn watchdog_interval() -> Option<Duration> {
+    #[cfg(target_os = "linux")]
+    return sd_notify::watchdog_enabled().map(|d| d / 2);
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Resident memory of this process in bytes; 0 where the system does not tell.
+pub fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .map_or(0, |kib| kib * 1024)
+}

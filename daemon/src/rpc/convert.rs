@@ -1,0 +1,457 @@
+//! The one place that speaks both the wire's language and the rules'.
+
+use jiff::tz::TimeZone;
+use tokmon_core::Name;
+use tokmon_core::budget::Crossing;
+use tokmon_core::entry::{AmendReason, Body, Entry, Finding, Record};
+use tokmon_core::id::Key;
+use tokmon_core::limits::MAX_CONTEXT_CHARS;
+use tokmon_core::money::Pico;
+use tokmon_core::observation::{Attribution, CallKind, Confidence, Observation, Provenance, Tier};
+use tokmon_core::price::Parts;
+use tokmon_core::report::Filter;
+use tokmon_core::rollup::{Agg, Dimension};
+use tokmon_core::tokens::Tokens;
+use tokmon_core::waste::WasteRules;
+use tokmon_ledger::{DropReason, Dropped, Explained, Explanation};
+use tokmon_proto::v1;
+use tonic::Status;
+
+use super::status::invalid;
+
+/// Money for the wire.
+pub fn money(amount: Pico) -> v1::Money {
+    let (usd, pico) = amount.split();
+    v1::Money { usd, pico }
+}
+
+/// Money from the wire. Errors: the parts' signs differ, or pico is a dollar or more.
+pub fn pico(field: &'static str, money: &v1::Money) -> Result<Pico, Status> {
+    let in_range = money.pico.unsigned_abs() < 1_000_000_000_000;
+    let one_sign = money.usd == 0 || money.pico == 0 || (money.usd < 0) == (money.pico < 0);
+    if in_range && one_sign {
+        Ok(Pico::from_split(money.usd, money.pico))
+    } else {
+        Err(invalid(
+            field,
+            format!("usd {} and pico {}", money.usd, money.pico),
+            "pico between -10^12 and 10^12, with the sign of usd",
+        ))
+    }
+}
+
+/// Tokens for the wire.
+pub fn tokens(t: &Tokens) -> v1::Tokens {
+    v1::Tokens {
+        input: t.input,
+        output: t.output,
+        reasoning: t.reasoning,
+        cache_read: t.cache_read,
+        cache_write_5m: t.cache_write_5m,
+        cache_write_1h: t.cache_write_1h,
+        input_audio: t.input_audio,
+        output_audio: t.output_audio,
+        input_image: t.input_image,
+        output_image: t.output_image,
+        web_searches: t.web_searches,
+    }
+}
+
+fn tokens_in(t: &v1::Tokens) -> Tokens {
+    Tokens {
+        input: t.input,
+        output: t.output,
+        reasoning: t.reasoning,
+        cache_read: t.cache_read,
+        cache_write_5m: t.cache_write_5m,
+        cache_write_1h: t.cache_write_1h,
+        input_audio: t.input_audio,
+        output_audio: t.output_audio,
+        input_image: t.input_image,
+        output_image: t.output_image,
+        web_searches: t.web_searches,
+    }
+}
+
+/// A filter from the wire.
+pub fn filter(f: Option<v1::Filter>) -> Filter {
+    let f = f.unwrap_or_default();
+    Filter {
+        agents: f.agents,
+        models: f.models,
+        projects: f.projects,
+        sessions: f.sessions,
+        tools: f.tools,
+        users: f.users,
+        providers: f.providers,
+    }
+}
+
+/// A filter for the wire.
+pub fn filter_out(f: &Filter) -> v1::Filter {
+    v1::Filter {
+        agents: f.agents.clone(),
+        models: f.models.clone(),
+        projects: f.projects.clone(),
+        sessions: f.sessions.clone(),
+        tools: f.tools.clone(),
+        users: f.users.clone(),
+        providers: f.providers.clone(),
+    }
+}
+
+/// The zone that a request names, or the daemon's.
+pub fn zone(name: &str, default: &TimeZone) -> Result<TimeZone, Status> {
+    if name.is_empty() {
+        return Ok(default.clone());
+    }
+    TimeZone::get(name).map_err(|_| {
+        invalid(
+            "timezone",
+            format!("{name:?} is not known"),
+            "an IANA name such as \"Europe/Berlin\"",
+        )
+    })
+}
+
+/// A window's bounds; 0 is open. Errors: it ends before it begins.
+pub fn window(w: Option<v1::Window>) -> Result<(Option<i64>, Option<i64>), Status> {
+    let w = w.unwrap_or_default();
+    let bound = |ms: i64| (ms != 0).then_some(ms);
+    if let (Some(from), Some(to)) = (bound(w.from_ms), bound(w.to_ms)) {
+        if to < from {
+            return Err(invalid("window", "it ends before it begins", "from_ms <= to_ms"));
+        }
+    }
+    Ok((bound(w.from_ms), bound(w.to_ms)))
+}
+
+/// What the daemon adds to a record that it takes from the wire.
+pub struct Intake<'a> {
+    /// Now, milliseconds.
+    pub now_ms: i64,
+    /// User of records that name none.
+    pub user: &'a str,
+}
+
+/// A record from the wire. Errors name the field.
+pub fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Observation, Status> {
+    if usage.model.trim().is_empty() {
+        return Err(invalid(
+            "model",
+            "it is empty",
+            "the model's name, e.g. \"claude-sonnet-4-5\"",
+        ));
+    }
+    let tier = match usage.service_tier.as_str() {
+        "" | "standard" | "default" | "auto" => Tier::Standard,
+        "priority" => Tier::Priority,
+        "flex" => Tier::Flex,
+        "batch" => Tier::Batch,
+        other => {
+            return Err(invalid(
+                "service_tier",
+                format!("{other:?}"),
+                "standard, priority, flex or batch",
+            ));
+        }
+    };
+    let fast = match usage.speed.as_str() {
+        "" | "normal" | "standard" => false,
+        "fast" => true,
+        other => return Err(invalid("speed", format!("{other:?}"), "empty, normal or fast")),
+    };
+    let us_region = match usage.region.as_str() {
+        "" | "global" | "not_available" => false,
+        "us" => true,
+        other => return Err(invalid("region", format!("{other:?}"), "empty, global or us")),
+    };
+    let confidence = match v1::Confidence::try_from(usage.confidence) {
+        Ok(v1::Confidence::Unspecified | v1::Confidence::Reported) => Confidence::Reported,
+        Ok(v1::Confidence::Counted) => Confidence::Counted,
+        Ok(v1::Confidence::Estimated) => Confidence::Estimated,
+        Err(_) => return Err(invalid("confidence", usage.confidence.to_string(), "1, 2 or 3")),
+    };
+    let at_ms = if usage.at_ms == 0 {
+        intake.now_ms
+    } else {
+        usage.at_ms
+    };
+    let key = if usage.idempotency_key.is_empty() {
+        Key::new(
+            Key::day_of(at_ms),
+            &["api-unique", &uuid::Uuid::now_v7().to_string()],
+        )
+    } else {
+        // A retry may name another time, so time is no part of the key.
+        Key::new(0, &["api", &usage.idempotency_key])
+    };
+    let kind = match (usage.cache_hit, usage.embedding) {
+        (true, _) => CallKind::CacheHit,
+        (false, true) => CallKind::Embedding,
+        (false, false) => CallKind::Completion,
+    };
+    let name = |text: &str, default: &str| -> Name {
+        if text.is_empty() {
+            default.into()
+        } else {
+            text.into()
+        }
+    };
+    let context = usage.context.trim();
+    let context: Option<Name> =
+        (!context.is_empty()).then(|| context.chars().take(MAX_CONTEXT_CHARS).collect::<String>().into());
+    Ok(Observation {
+        key,
+        at_ms,
+        who: Attribution {
+            agent: name(&usage.agent, "api"),
+            session: name(&usage.session, ""),
+            project: name(&usage.project, ""),
+            user: name(&usage.user, intake.user),
+            tool: name(&usage.tool, ""),
+            context,
+        },
+        provider: name(&usage.provider, ""),
+        model: name(usage.model.trim(), ""),
+        tokens: tokens_in(&usage.tokens.unwrap_or_default()),
+        tier,
+        fast,
+        us_region,
+        reported_cost: usage
+            .reported_cost
+            .as_ref()
+            .map(|m| pico("reported_cost", m))
+            .transpose()?,
+        confidence,
+        kind,
+        failed: usage.failed,
+        extra_output: 0,
+        sidechain: false,
+        line_hash: 0,
+        request_hash: 0,
+        source: Provenance {
+            kind: "api".into(),
+            path: "".into(),
+            offset: 0,
+            lines: 0,
+        },
+    })
+}
+
+/// A kept record for the wire. `None` when the entry is no record.
+pub fn record(entry: &Entry, rules: &WasteRules) -> Option<v1::Record> {
+    let (record, replaces) = match &entry.body {
+        Body::Usage(record) => (record, 0),
+        Body::Amend { replaces, record, .. } => (record, *replaces),
+        _ => return None,
+    };
+    Some(v1::Record {
+        seq: entry.seq,
+        usage: Some(usage(record)),
+        cost: record.cost.map(money),
+        recorded_at_ms: entry.recorded_at_ms,
+        source: Some(source(&record.seen.source)),
+        waste: wastes(record, rules),
+        estimated_extra_output: record.seen.extra_output,
+        replaces,
+    })
+}
+
+fn usage(record: &Record) -> v1::Usage {
+    let seen = &record.seen;
+    let confidence = match seen.confidence {
+        Confidence::Reported => v1::Confidence::Reported,
+        Confidence::Counted => v1::Confidence::Counted,
+        Confidence::Estimated => v1::Confidence::Estimated,
+    };
+    v1::Usage {
+        agent: seen.who.agent.to_string(),
+        session: seen.who.session.to_string(),
+        project: seen.who.project.to_string(),
+        user: seen.who.user.to_string(),
+        provider: seen.provider.to_string(),
+        model: seen.model.to_string(),
+        tool: seen.who.tool.to_string(),
+        context: seen.who.context.as_deref().unwrap_or_default().to_owned(),
+        tokens: Some(tokens(&seen.tokens)),
+        at_ms: seen.at_ms,
+        idempotency_key: String::new(),
+        service_tier: match seen.tier {
+            Tier::Standard => "standard",
+            Tier::Priority => "priority",
+            Tier::Flex => "flex",
+            Tier::Batch => "batch",
+        }
+        .to_owned(),
+        speed: if seen.fast { "fast" } else { "" }.to_owned(),
+        region: if seen.us_region { "us" } else { "" }.to_owned(),
+        reported_cost: seen.reported_cost.map(money),
+        confidence: confidence.into(),
+        failed: seen.failed,
+        embedding: seen.kind == CallKind::Embedding,
+        cache_hit: seen.kind == CallKind::CacheHit,
+    }
+}
+
+/// Where a record was read, for the wire.
+pub fn source(p: &Provenance) -> v1::Source {
+    v1::Source {
+        kind: p.kind.to_string(),
+        path: p.path.to_string(),
+        offset: p.offset,
+        lines: p.lines,
+    }
+}
+
+/// A record's findings for the wire.
+pub fn wastes(record: &Record, rules: &WasteRules) -> Vec<v1::Waste> {
+    let one = |f: &Finding| v1::Waste {
+        rule: f.rule.name().to_owned(),
+        severity: f.rule.severity().to_owned(),
+        message: rules.message(f, &record.seen.who.tool),
+        wasted_tokens: f.wasted_tokens,
+        wasted_cost: Some(money(f.wasted_cost)),
+    };
+    record.waste.iter().map(one).collect()
+}
+
+/// A sum for the wire.
+pub fn totals(agg: &Agg) -> v1::Totals {
+    v1::Totals {
+        requests: agg.requests,
+        tokens: Some(tokens(&agg.tokens)),
+        cost: Some(money(agg.cost)),
+        reported_cost: Some(money(agg.reported_cost)),
+        unpriced_requests: agg.unpriced_requests,
+        failed_requests: agg.failed_requests,
+        estimated_extra_output: agg.extra_output,
+    }
+}
+
+/// A sum's row for the wire.
+pub fn totals_row(keys: Vec<String>, agg: &Agg) -> v1::TotalsRow {
+    let bound = |ms: i64| if ms == i64::MAX || ms == i64::MIN { 0 } else { ms };
+    v1::TotalsRow {
+        keys,
+        totals: Some(totals(agg)),
+        first_ms: bound(agg.first_ms),
+        last_ms: bound(agg.last_ms),
+    }
+}
+
+/// An entry for followers.
+pub fn follow(entry: &Entry, rules: &WasteRules) -> v1::FollowResponse {
+    use v1::follow_response::Entry as Wire;
+    let other = |kind: &str| Wire::Other(kind.to_owned());
+    let wire = match &entry.body {
+        Body::Usage(_) => record(entry, rules).map(Wire::Record),
+        Body::Amend {
+            reason: AmendReason::Repriced,
+            ..
+        } => Some(other("repriced")),
+        Body::Amend { .. } => record(entry, rules).map(Wire::Record),
+        Body::SessionReset {
+            agent,
+            ended,
+            started,
+        } => Some(Wire::SessionReset(v1::SessionReset {
+            agent: agent.to_string(),
+            ended: ended.to_string(),
+            started: started.to_string(),
+        })),
+        Body::BudgetSet(_) => Some(other("budget_set")),
+        Body::BudgetRemoved(_) => Some(other("budget_removed")),
+        Body::BudgetAlert { .. } => Some(other("budget_alert")),
+        Body::PriceSet(_) => Some(other("price_set")),
+        Body::PriceRemoved { .. } => Some(other("price_removed")),
+        Body::Purged { .. } => Some(other("purged")),
+    };
+    v1::FollowResponse {
+        seq: entry.seq,
+        entry: wire,
+    }
+}
+
+/// An entry is for a follower with this filter. Entries that are no records pass only without one.
+pub fn passes(entry: &Entry, filter: &Filter) -> bool {
+    let (Body::Usage(record) | Body::Amend { record, .. }) = &entry.body else {
+        return filter.is_empty();
+    };
+    filter.matches(|dimension| name_of(record, dimension))
+}
+
+/// A record's name in a dimension.
+fn name_of(record: &Record, dimension: Dimension) -> &str {
+    let seen = &record.seen;
+    match dimension {
+        Dimension::Agent => &seen.who.agent,
+        Dimension::Provider => &seen.provider,
+        Dimension::Model => &seen.model,
+        Dimension::Project => &seen.who.project,
+        Dimension::Session => &seen.who.session,
+        Dimension::Tool => &seen.who.tool,
+        Dimension::User => &seen.who.user,
+    }
+}
+
+/// A cost's parts for the wire.
+pub fn cost_parts(parts: &Parts) -> v1::CostParts {
+    v1::CostParts {
+        input: Some(money(parts.input)),
+        output: Some(money(parts.output)),
+        cache_read: Some(money(parts.cache_read)),
+        cache_write: Some(money(parts.cache_write)),
+        other: Some(money(parts.other)),
+    }
+}
+
+/// A budget's crossed threshold for the wire.
+pub fn alert(crossing: &Crossing) -> v1::BudgetAlert {
+    v1::BudgetAlert {
+        budget: crossing.budget.to_string(),
+        percent: crossing.percent,
+        message: crossing.message.clone(),
+    }
+}
+
+/// An explanation for the wire.
+pub fn explained(e: Explanation, rules: &WasteRules) -> v1::ExplainResponse {
+    let one = |x: &Explained| v1::Explained {
+        record: record(&x.entry, rules),
+        price: x.costing.as_ref().map(|c| v1::AppliedPrice {
+            row: format!("{}/{}", c.row.provider, c.row.model),
+            origin: c.row.origin.name().to_owned(),
+            detail: c.detail(),
+            parts: Some(cost_parts(&c.parts)),
+        }),
+        dropped: x.dropped.iter().map(dropped).collect(),
+        dropped_total: x.dropped_total,
+    };
+    v1::ExplainResponse {
+        records: e.records.iter().map(one).collect(),
+        next_page_token: e.next.unwrap_or_default(),
+        requests: e.requests,
+        duplicates_dropped: e.duplicates_dropped,
+        tokens: Some(tokens(&e.tokens)),
+        cost: Some(money(e.cost)),
+        unpriced_models: e.unpriced_models,
+    }
+}
+
+fn dropped(line: &Dropped) -> v1::Dropped {
+    let reason = match line.reason {
+        DropReason::Copy => "copy",
+        DropReason::Weaker => "weaker",
+        DropReason::Replaced => "replaced",
+    };
+    v1::Dropped {
+        source: Some(v1::Source {
+            kind: line.kind.to_string(),
+            path: line.path.to_string(),
+            offset: line.offset,
+            lines: 1,
+        }),
+        reason: reason.to_owned(),
+    }
+}

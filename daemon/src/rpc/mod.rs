@@ -1,0 +1,79 @@
+//! The gRPC door: one file per noun, health and reflection beside them.
+
+mod budget;
+mod convert;
+mod daemon;
+mod price;
+mod report;
+mod session;
+mod status;
+mod token;
+mod usage;
+
+use std::sync::Arc;
+
+use tokmon_core::limits::MAX_MESSAGE_BYTES;
+use tokmon_proto::v1::budget_service_server::BudgetServiceServer;
+use tokmon_proto::v1::daemon_service_server::DaemonServiceServer;
+use tokmon_proto::v1::price_service_server::PriceServiceServer;
+use tokmon_proto::v1::report_service_server::ReportServiceServer;
+use tokmon_proto::v1::session_service_server::SessionServiceServer;
+use tokmon_proto::v1::token_service_server::TokenServiceServer;
+use tokmon_proto::v1::usage_service_server::UsageServiceServer;
+use tonic::transport::Server;
+use tonic_health::pb::health_server::{Health, HealthServer};
+
+use crate::app::App;
+use crate::listener::Door;
+
+macro_rules! with_limits {
+    ($service:expr) => {
+        $service
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    };
+}
+
+/// Serves until the daemon stops and every open call has ended.
+pub async fn serve(
+    app: Arc<App>,
+    door: Door,
+    health: HealthServer<impl Health>,
+) -> Result<(), tonic::transport::Error> {
+    let cancel = app.cancel.clone();
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(tokmon_proto::DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let mut routes = tonic::service::Routes::builder();
+    routes
+        .add_service(health)
+        .add_service(with_limits!(UsageServiceServer::new(usage::Usage(app.clone()))))
+        .add_service(with_limits!(ReportServiceServer::new(report::Report(
+            app.clone()
+        ))))
+        .add_service(with_limits!(SessionServiceServer::new(session::Sessions(
+            app.clone()
+        ))))
+        .add_service(with_limits!(BudgetServiceServer::new(budget::Budgets(
+            app.clone()
+        ))))
+        .add_service(with_limits!(TokenServiceServer::new(token::Tokens(app.clone()))))
+        .add_service(with_limits!(PriceServiceServer::new(price::Prices(app.clone()))))
+        .add_service(with_limits!(DaemonServiceServer::new(daemon::Daemon(app))));
+    // Some clients still ask for v1alpha only.
+    match reflection().build_v1() {
+        Ok(service) => drop(routes.add_service(service)),
+        Err(e) => tracing::error!("no reflection: {e}"),
+    }
+    match reflection().build_v1alpha() {
+        Ok(service) => drop(routes.add_service(service)),
+        Err(e) => tracing::error!("no reflection v1alpha: {e}"),
+    }
+    Server::builder()
+        .concurrency_limit_per_connection(256)
+        .add_routes(routes.routes())
+        .serve_with_incoming_shutdown(door.incoming(), async move { cancel.cancelled().await })
+        .await
+}
