@@ -131,6 +131,7 @@ mod tests {
             "record --model m --input 1500 --output 800",
             "ledger purge --older-than 30 --dry-run",
             "ledger reset --yes",
+            "ledger restore backup.redb --yes",
             "daemon logs -f",
             "daemon install --dry-run",
             "config set retention.days 60",
@@ -149,7 +150,6 @@ mod tests {
         for (line, part) in [
             ("report yearly", "yearly"),
             ("report daily --since 2026-02-30", "2026-02-30"),
-            ("report daily --timezone Mars/Olympus", "Mars/Olympus"),
             ("report daily --json --csv", "--csv"),
             ("record --model m --input -5", "-5"),
             ("record --model m --input NaN", "NaN"),

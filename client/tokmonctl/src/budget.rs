@@ -64,7 +64,7 @@ struct Limits {
     #[arg(long, value_enum, default_value = "warn")]
     action: Action,
     /// Time zone of the window, e.g. Europe/Berlin [default: the daemon's]
-    #[arg(long, value_name = "ZONE", value_parser = dates::zone_name)]
+    #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
     /// Warn from this share on
     #[arg(long, value_name = "PERCENT", default_value = "80", value_parser = clap::value_parser!(u32).range(1..=100))]

@@ -1,5 +1,8 @@
 //! `tokmonctl daemon`: start, stop and restart it, see how it is, read its logs, install it as a service.
 
+mod install;
+mod logs;
+
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -11,7 +14,7 @@ use tokmon_client::{Client, Error, Kind};
 use crate::context::{self, Context};
 use crate::failure::Failure;
 use crate::show::{self, json as to_json};
-use crate::{install, logs, status};
+use crate::status;
 
 /// How long a daemon may take to drain and end. Its own deadline is 5 s unless it is configured otherwise.
 const STOP_LIMIT: Duration = Duration::from_secs(60);

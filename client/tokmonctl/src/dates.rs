@@ -80,7 +80,7 @@ pub(crate) struct Span {
     #[arg(long, value_name = "DAY")]
     pub(crate) until: Option<Day>,
     /// Time zone of days, e.g. Europe/Berlin [default: the daemon's]
-    #[arg(long, value_name = "ZONE", value_parser = zone_name)]
+    #[arg(long, value_name = "ZONE")]
     pub(crate) timezone: Option<String>,
 }
 
@@ -97,7 +97,7 @@ impl Span {
     /// The zone that was asked for, else the daemon's.
     pub(crate) async fn zone(&self, client: &Client) -> Result<TimeZone, Error> {
         match &self.timezone {
-            Some(name) => TimeZone::get(name).map_err(|e| invalid(e.to_string())),
+            Some(name) => named_zone(name),
             None => daemon_zone(client).await,
         }
     }
@@ -151,12 +151,12 @@ pub(crate) fn window(
     Ok(Window { from_ms, to_ms })
 }
 
-/// Checks a time zone's name.
-pub(crate) fn zone_name(name: &str) -> Result<String, String> {
-    match TimeZone::get(name) {
-        Ok(_) => Ok(name.to_owned()),
-        Err(_) => Err("no such time zone; use a name such as Europe/Berlin or UTC".to_owned()),
-    }
+/// The zone of that name.
+fn named_zone(name: &str) -> Result<TimeZone, Error> {
+    TimeZone::get(name).map_err(|_| {
+        invalid(format!("there is no time zone `{name}`"))
+            .with_hint("use a name such as Europe/Berlin or UTC")
+    })
 }
 
 #[cfg(test)]
@@ -239,7 +239,9 @@ mod tests {
 
     #[test]
     fn zones_are_checked() {
-        assert!(zone_name("Europe/Berlin").is_ok() && zone_name("UTC").is_ok());
-        assert!(zone_name("Mars/Olympus").unwrap_err().contains("Europe/Berlin"));
+        assert!(named_zone("Europe/Berlin").is_ok() && named_zone("UTC").is_ok());
+        let error = named_zone("Mars/Olympus").unwrap_err();
+        assert_eq!(error.exit_code(), 64);
+        assert!(error.message.contains("Mars/Olympus"));
     }
 }

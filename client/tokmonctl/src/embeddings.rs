@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..=3660))]
     days: u32,
     /// Time zone of days, e.g. Europe/Berlin [default: the daemon's]
-    #[arg(long, value_name = "ZONE", value_parser = crate::dates::zone_name)]
+    #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
 }
 

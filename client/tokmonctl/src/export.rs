@@ -20,7 +20,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "today")]
     period: Period,
     /// Time zone of days, e.g. Europe/Berlin [default: the daemon's]
-    #[arg(long, value_name = "ZONE", value_parser = crate::dates::zone_name)]
+    #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]

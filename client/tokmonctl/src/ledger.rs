@@ -1,5 +1,7 @@
 //! `tokmonctl ledger`: care of the ledger. Nothing here ever throws data away without a copy or a confirmation.
 
+mod restore;
+
 use std::io::{BufRead, IsTerminal, stdin};
 use std::path::PathBuf;
 
@@ -14,7 +16,6 @@ use tokmon_client::{Client, Error, Kind};
 use crate::context::Context;
 use crate::dates::{self, Day};
 use crate::failure::{Failure, invalid, io_error};
-use crate::restore;
 use crate::show::number::{bytes, count, instant};
 use crate::show::{self, json as to_json};
 
@@ -39,6 +40,9 @@ enum Verb {
     Restore {
         /// The backup
         file: PathBuf,
+        /// Do not ask; without a terminal nobody is asked
+        #[arg(long)]
+        yes: bool,
     },
     /// Check pages, checksums, the hash chain and the totals
     Verify {
@@ -82,7 +86,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             );
             tell(context, &value, &text)
         }
-        Verb::Restore { file } => {
+        Verb::Restore { file, yes } => {
+            std::fs::metadata(file).map_err(|e| io_error("read", file.display(), &e))?;
+            if !yes && stdin().is_terminal() {
+                confirm("This puts the backup in the ledger's place", "restore")?;
+            }
             let done = restore::run(context, &absolute(file)?, |client, path| async move {
                 let a = client.restore(RestoreRequest { path }).await?;
                 Ok((Some(a.entries), a.set_aside))
@@ -214,7 +222,11 @@ async fn purge(client: &Client, day: Option<Day>, dry_run: bool, context: &Conte
 
 async fn reset(yes: bool, context: &Context) -> Result<(), Failure> {
     if !yes {
-        confirm()?;
+        if !stdin().is_terminal() {
+            let unasked = invalid("this starts with an empty ledger and must be confirmed");
+            return Err(unasked.with_hint("--yes confirms it in scripts").into());
+        }
+        confirm("This starts with an empty ledger", CONFIRM)?;
     }
     let client = context.client().await?;
     let a = client
@@ -229,20 +241,17 @@ async fn reset(yes: bool, context: &Context) -> Result<(), Failure> {
     tell(context, &json!({"set_aside": a.set_aside}), &text)
 }
 
-fn confirm() -> Result<(), Error> {
-    if !stdin().is_terminal() {
-        return Err(invalid("this starts with an empty ledger and must be confirmed")
-            .with_hint("--yes confirms it in scripts"));
-    }
+/// Asks the person at the terminal to type a word.
+fn confirm(what: &str, word: &str) -> Result<(), Error> {
     show::note(&format!(
-        "This starts with an empty ledger; the present one is kept aside. Type `{CONFIRM}` to go on:"
+        "{what}; the present one is kept aside. Type `{word}` to go on:"
     ));
     let mut line = String::new();
     stdin()
         .lock()
         .read_line(&mut line)
         .map_err(|e| io_error("read", "standard input", &e))?;
-    if line.trim() == CONFIRM {
+    if line.trim() == word {
         Ok(())
     } else {
         Err(invalid("not confirmed; nothing was changed"))

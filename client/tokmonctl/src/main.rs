@@ -3,7 +3,6 @@
 //! One file per noun; [`args`] lists the commands, [`show`] holds everything that is printed.
 
 mod args;
-mod blocks;
 mod budget;
 mod config;
 mod context;
@@ -17,15 +16,11 @@ mod failure;
 mod feed;
 mod filter;
 mod grpc_info;
-mod install;
 mod ledger;
 mod log;
-mod logs;
 mod price;
 mod record;
 mod report;
-mod reprice;
-mod restore;
 mod session;
 mod shell;
 mod show;
@@ -39,30 +34,29 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokmon_client::Kind;
 
 use crate::args::{Cli, Command};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Exit code for a fault in tokmon itself.
-const EXIT_BUG: i32 = 70;
-
 fn main() -> ExitCode {
+    // One line instead of a trace, whatever RUST_BACKTRACE says.
     std::panic::set_hook(Box::new(|what| {
         let place = what.location().map(ToString::to_string).unwrap_or_default();
         show::note(&format!(
             "tokmonctl: this is a fault in tokmonctl itself, at {place}; please report it"
         ));
-        std::process::exit(EXIT_BUG);
     }));
     let cli = Cli::parse();
     let context = Context {
         json: cli.json,
         start: !cli.no_start,
     };
-    match run(&cli.command, &context) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => ExitCode::from(failure.tell()),
+    match std::panic::catch_unwind(|| run(&cli.command, &context)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => ExitCode::from(failure.tell()),
+        Err(_) => ExitCode::from(Kind::Bug.exit_code()),
     }
 }
 

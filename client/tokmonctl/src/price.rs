@@ -1,5 +1,7 @@
 //! `tokmonctl price`: the price book. Prices are dollars per million tokens, as exact decimals.
 
+mod reprice;
+
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -13,7 +15,6 @@ use tokmon_client::{Client, Error};
 use crate::context::Context;
 use crate::dates::{self, Day};
 use crate::failure::{Failure, invalid, io_error};
-use crate::reprice;
 use crate::show::number::{NONE, count};
 use crate::show::table::{Look, Table, figures, text};
 use crate::show::{self, Screen, json as to_json};

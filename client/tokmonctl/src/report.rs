@@ -1,10 +1,11 @@
 //! `tokmonctl report`: totals by day, week, month, session, model, project, agent, tool and more.
 
+mod blocks;
+
 use clap::ValueEnum;
 use tokmon_client::v1::{Filter, Grouping, TotalsRequest, TotalsRow, Window};
 use tokmon_client::{Client, Error};
 
-use crate::blocks;
 use crate::context::Context;
 use crate::dates::Span;
 use crate::failure::Failure;

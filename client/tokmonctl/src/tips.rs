@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[arg(value_enum, default_value = "last_7_days")]
     period: Period,
     /// Time zone of days, e.g. Europe/Berlin [default: the daemon's]
-    #[arg(long, value_name = "ZONE", value_parser = crate::dates::zone_name)]
+    #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
 }
 

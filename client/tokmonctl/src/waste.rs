@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     session: String,
     /// Time zone of days, e.g. Europe/Berlin [default: the daemon's]
-    #[arg(long, value_name = "ZONE", value_parser = crate::dates::zone_name)]
+    #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(value_enum, default_value = "model")]
     by: By,
     /// Time zone of the day, e.g. Europe/Berlin [default: the daemon's]
-    #[arg(long, value_name = "ZONE", value_parser = crate::dates::zone_name)]
+    #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
     #[command(flatten)]
     only: Only,

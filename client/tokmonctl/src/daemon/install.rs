@@ -13,9 +13,9 @@ use crate::daemon;
 use crate::failure::{Failure, invalid, io_error};
 use crate::show;
 
-const SERVICE: &str = include_str!("../../../systemd/tokmond.service");
-const SOCKET: &str = include_str!("../../../systemd/tokmond.socket");
-const AGENT: &str = include_str!("../../../launchd/dev.tokmon.tokmond.plist");
+const SERVICE: &str = include_str!("../../../../systemd/tokmond.service");
+const SOCKET: &str = include_str!("../../../../systemd/tokmond.socket");
+const AGENT: &str = include_str!("../../../../launchd/dev.tokmon.tokmond.plist");
 /// The place that the templates name.
 const TEMPLATE_PROGRAM: &str = "/usr/local/bin/tokmond";
 const LABEL: &str = "dev.tokmon.tokmond";

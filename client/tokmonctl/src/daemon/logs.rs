@@ -36,7 +36,10 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     };
     let (text, mut position) = tail(&file, args.lines).map_err(|e| io_error("read", file.display(), &e))?;
     show::print(&text)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(GLANCE).await;
         let (text, end) = from(&file, position).map_err(|e| io_error("read", file.display(), &e))?;
         position = end;
@@ -46,7 +49,6 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
             (file, position) = (next, 0);
         }
     }
-    Ok(())
 }
 
 /// The log file that was written last; the output of a start counts when there is nothing newer.
