@@ -82,7 +82,11 @@ impl Action {
             "observe" => Ok(Action::Observe),
             "" | "warn" => Ok(Action::Warn),
             "deny" => Ok(Action::Deny),
-            other => Err(Refusal::invalid("action", format!("{other:?} is not known"), "observe, warn or deny")),
+            other => Err(Refusal::invalid(
+                "action",
+                format!("{other:?} is not known"),
+                "observe, warn or deny",
+            )),
         }
     }
 
@@ -140,7 +144,11 @@ impl Budget {
             ));
         }
         if self.limit_usd < Pico::ZERO {
-            return Err(Refusal::invalid("limit_usd", "it is negative", "0 (no limit) or more"));
+            return Err(Refusal::invalid(
+                "limit_usd",
+                "it is negative",
+                "0 (no limit) or more",
+            ));
         }
         if self.limit_tokens == 0 && self.limit_usd == Pico::ZERO && self.limit_requests == 0 {
             return Err(Refusal::invalid(
@@ -156,7 +164,11 @@ impl Budget {
             self.critical_percent = self.warn_percent.max(95);
         }
         if self.warn_percent > 100 {
-            return Err(Refusal::invalid("warn_percent", self.warn_percent.to_string(), "1 to 100"));
+            return Err(Refusal::invalid(
+                "warn_percent",
+                self.warn_percent.to_string(),
+                "1 to 100",
+            ));
         }
         if self.critical_percent > 100 || self.critical_percent < self.warn_percent {
             return Err(Refusal::invalid(
@@ -172,7 +184,11 @@ impl Budget {
             }
             if let Some(long) = list.iter().find(|value| value.len() > MAX_NAME_BYTES) {
                 let allowed = format!("at most {MAX_NAME_BYTES}");
-                return Err(Refusal::invalid(field, format!("a name of {} bytes", long.len()), allowed));
+                return Err(Refusal::invalid(
+                    field,
+                    format!("a name of {} bytes", long.len()),
+                    allowed,
+                ));
             }
         }
         Ok(self)
@@ -214,24 +230,84 @@ mod tests {
     fn defaults_are_filled_in() {
         let got = budget().checked().unwrap();
         assert_eq!(got.thresholds(), [80, 95, 100]);
-        let late = Budget { warn_percent: 97, ..budget() }.checked().unwrap();
+        let late = Budget {
+            warn_percent: 97,
+            ..budget()
+        }
+        .checked()
+        .unwrap();
         assert_eq!(late.thresholds(), [97, 97, 100]);
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         let b = budget;
-        let many = Scope { tools: vec![String::new(); 101], ..Scope::default() };
-        let long = Scope { agents: vec!["x".repeat(2_000)], ..Scope::default() };
+        let many = Scope {
+            tools: vec![String::new(); 101],
+            ..Scope::default()
+        };
+        let long = Scope {
+            agents: vec!["x".repeat(2_000)],
+            ..Scope::default()
+        };
         let cases = [
-            (Budget { name: "".into(), ..b() }, "name"),
-            (Budget { name: "Täglich".into(), ..b() }, "name"),
-            (Budget { name: "x".repeat(65).into(), ..b() }, "name"),
-            (Budget { limit_tokens: 0, ..b() }, "limit_tokens"),
-            (Budget { limit_usd: Pico(-1), ..b() }, "limit_usd"),
-            (Budget { warn_percent: 101, ..b() }, "warn_percent"),
-            (Budget { critical_percent: 101, ..b() }, "critical_percent"),
-            (Budget { warn_percent: 90, critical_percent: 85, ..b() }, "critical_percent"),
+            (
+                Budget {
+                    name: "".into(),
+                    ..b()
+                },
+                "name",
+            ),
+            (
+                Budget {
+                    name: "Täglich".into(),
+                    ..b()
+                },
+                "name",
+            ),
+            (
+                Budget {
+                    name: "x".repeat(65).into(),
+                    ..b()
+                },
+                "name",
+            ),
+            (
+                Budget {
+                    limit_tokens: 0,
+                    ..b()
+                },
+                "limit_tokens",
+            ),
+            (
+                Budget {
+                    limit_usd: Pico(-1),
+                    ..b()
+                },
+                "limit_usd",
+            ),
+            (
+                Budget {
+                    warn_percent: 101,
+                    ..b()
+                },
+                "warn_percent",
+            ),
+            (
+                Budget {
+                    critical_percent: 101,
+                    ..b()
+                },
+                "critical_percent",
+            ),
+            (
+                Budget {
+                    warn_percent: 90,
+                    critical_percent: 85,
+                    ..b()
+                },
+                "critical_percent",
+            ),
             (Budget { scope: many, ..b() }, "scope.tools"),
             (Budget { scope: long, ..b() }, "scope.agents"),
         ];

@@ -29,6 +29,10 @@ pub enum Manner {
 
 /// What a call means for the ledger.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one decision, and the large case is the usual one"
+)]
 pub enum Recorded {
     /// It ended before the purge horizon, whose totals are kept: it must not count again.
     TooOld,
@@ -52,7 +56,12 @@ impl Draft {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] names the field as the contract calls it.
-    pub fn prepare(&self, mut seen: Observation, now_ms: i64, manner: Manner) -> Result<Observation, Refusal> {
+    pub fn prepare(
+        &self,
+        mut seen: Observation,
+        now_ms: i64,
+        manner: Manner,
+    ) -> Result<Observation, Refusal> {
         let invalid = |field, problem: String, allowed: &str| Err(Refusal::invalid(field, problem, allowed));
         let who = &mut seen.who;
         if who.agent.is_empty() {
@@ -75,25 +84,45 @@ impl Draft {
             }
         }
         if seen.model.is_empty() {
-            return invalid("model", "it is empty".to_owned(), "the model's name as the provider gives it");
+            return invalid(
+                "model",
+                "it is empty".to_owned(),
+                "the model's name as the provider gives it",
+            );
         }
-        who.context = who.context.take().filter(|_| self.rules().keep_notes).map(cut_note);
+        who.context = who
+            .context
+            .take()
+            .filter(|_| self.rules().keep_notes)
+            .map(cut_note);
         if seen.provider.is_empty() {
             seen.provider = model::guess_provider(&seen.model).unwrap_or_default().into();
         }
         if seen.at_ms < MIN_AT_MS || seen.at_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
             let problem = format!("{} ms is not a time at which a call can have ended", seen.at_ms);
-            return invalid("at_ms", problem, "milliseconds since 1970, from 2015 to a day from now");
+            return invalid(
+                "at_ms",
+                problem,
+                "milliseconds since 1970, from 2015 to a day from now",
+            );
         }
         for (field, tokens) in BUCKETS.into_iter().zip(seen.tokens.to_array()) {
             if tokens > MAX_TOKENS_PER_CALL {
-                return invalid(field, format!("{tokens} is more than one call can use"), "0 to 1,000,000,000");
+                return invalid(
+                    field,
+                    format!("{tokens} is more than one call can use"),
+                    "0 to 1,000,000,000",
+                );
             }
         }
         if seen.tokens.reasoning > seen.tokens.answer() {
             if manner == Manner::Ask {
                 let problem = format!("{} is more than the output", seen.tokens.reasoning);
-                return invalid("tokens.reasoning", problem, "at most tokens.output, of which it is a part");
+                return invalid(
+                    "tokens.reasoning",
+                    problem,
+                    "at most tokens.output, of which it is a part",
+                );
             }
             seen.tokens.reasoning = seen.tokens.answer();
         }
@@ -117,7 +146,12 @@ impl Draft {
             let opened = self.place_in_session(&mut new.seen, now_ms);
             let (record, costing) = self.price(new, None);
             let body = Body::Usage(Box::new(record));
-            return Recorded::Written { opened, body, verdict: None, costing };
+            return Recorded::Written {
+                opened,
+                body,
+                verdict: None,
+                costing,
+            };
         };
         if new.seen.who.session.is_empty() {
             new.seen.who.session = known.seen.who.session.clone();
@@ -131,8 +165,17 @@ impl Draft {
         };
         let (record, costing) = self.price(merged, (reason == AmendReason::Attribution).then_some(known));
         let record = Box::new(record);
-        let body = Body::Amend { replaces, reason, record };
-        Recorded::Written { opened: None, body, verdict: Some(verdict), costing }
+        let body = Body::Amend {
+            replaces,
+            reason,
+            record,
+        };
+        Recorded::Written {
+            opened: None,
+            body,
+            verdict: Some(verdict),
+            costing,
+        }
     }
 
     /// A call without a session belongs to the one that is open for its agent; when there is none, one is opened.
@@ -147,7 +190,11 @@ impl Draft {
         }
         let started = session::new_id(agent, self.state.last_seq + 1, now_ms);
         seen.who.session = started.clone();
-        Some(Body::SessionReset { agent: agent.clone(), ended: "".into(), started })
+        Some(Body::SessionReset {
+            agent: agent.clone(),
+            ended: "".into(),
+            started,
+        })
     }
 
     /// Prices a call and lets the waste rules see it; `same` is its record when its usage is unchanged.
@@ -191,12 +238,28 @@ impl Draft {
     pub fn reset_session(&self, agent: &Name, now_ms: i64) -> Result<Body, Refusal> {
         if agent.len() > MAX_NAME_BYTES {
             let allowed = format!("at most {MAX_NAME_BYTES} bytes");
-            return Err(Refusal::invalid("agent", format!("{} bytes long", agent.len()), allowed));
+            return Err(Refusal::invalid(
+                "agent",
+                format!("{} bytes long", agent.len()),
+                allowed,
+            ));
         }
-        let agent: Name = if agent.is_empty() { "api".into() } else { agent.clone() };
-        let ended = self.state.sessions.current(&agent).map_or_else(|| "".into(), |(_, session)| session.clone());
+        let agent: Name = if agent.is_empty() {
+            "api".into()
+        } else {
+            agent.clone()
+        };
+        let ended = self
+            .state
+            .sessions
+            .current(&agent)
+            .map_or_else(|| "".into(), |(_, session)| session.clone());
         let started = session::new_id(&agent, self.state.last_seq + 1, now_ms);
-        Ok(Body::SessionReset { agent, ended, started })
+        Ok(Body::SessionReset {
+            agent,
+            ended,
+            started,
+        })
     }
 
     /// Begins to set a budget: checks it, and gives the account that past calls are counted into.
@@ -206,11 +269,22 @@ impl Draft {
     pub fn open_account(&self, budget: Budget) -> Result<Account, Refusal> {
         let budget = budget.checked()?;
         if !budget.timezone.is_empty() && (self.rules().zones)(&budget.timezone).is_none() {
-            let problem = format!("{:?} is not a time zone", budget.timezone.chars().take(80).collect::<String>());
-            return Err(Refusal::invalid("timezone", problem, "an IANA name such as Europe/Berlin"));
+            let problem = format!(
+                "{:?} is not a time zone",
+                budget.timezone.chars().take(80).collect::<String>()
+            );
+            return Err(Refusal::invalid(
+                "timezone",
+                problem,
+                "an IANA name such as Europe/Berlin",
+            ));
         }
         if self.state.budgets.len() >= MAX_BUDGETS && !self.state.budgets.contains_key(&budget.name) {
-            return Err(Refusal::invalid("name", "there are too many budgets", format!("at most {MAX_BUDGETS}")));
+            return Err(Refusal::invalid(
+                "name",
+                "there are too many budgets",
+                format!("at most {MAX_BUDGETS}"),
+            ));
         }
         Ok(self.account(budget, Vec::new()))
     }
@@ -243,12 +317,18 @@ impl Draft {
     pub fn set_prices_body(&self, rows: &[PriceRow]) -> Result<Body, Refusal> {
         if rows.is_empty() || rows.len() > MAX_PRICE_ROWS {
             let allowed = format!("1 to {MAX_PRICE_ROWS}");
-            return Err(Refusal::invalid("prices", format!("{} rows", rows.len()), allowed));
+            return Err(Refusal::invalid(
+                "prices",
+                format!("{} rows", rows.len()),
+                allowed,
+            ));
         }
         for row in rows {
             row.check()?;
         }
-        Ok(Body::PriceSet(serde_json::to_string(rows).unwrap_or_default().into()))
+        Ok(Body::PriceSet(
+            serde_json::to_string(rows).unwrap_or_default().into(),
+        ))
     }
 
     /// Removes the user's own price of a model.
@@ -257,9 +337,15 @@ impl Draft {
     /// There is none.
     pub fn remove_price(&self, provider: &Name, model: &Name) -> Result<Body, Refusal> {
         if self.state.book.clone().remove(provider, model) {
-            return Ok(Body::PriceRemoved { provider: provider.clone(), model: model.clone() });
+            return Ok(Body::PriceRemoved {
+                provider: provider.clone(),
+                model: model.clone(),
+            });
         }
-        let what = format!("own price of {:?}", format!("{provider}/{model}").chars().take(80).collect::<String>());
+        let what = format!(
+            "own price of {:?}",
+            format!("{provider}/{model}").chars().take(80).collect::<String>()
+        );
         Err(Refusal::NotFound { what })
     }
 
@@ -270,7 +356,11 @@ impl Draft {
     pub fn purge(&self, horizon_ms: i64, records: u64, now_ms: i64) -> Result<Option<Body>, Refusal> {
         if horizon_ms > now_ms || horizon_ms <= 0 {
             let problem = format!("{horizon_ms} ms is not in the past");
-            return Err(Refusal::invalid("before_ms", problem, "milliseconds since 1970, up to now"));
+            return Err(Refusal::invalid(
+                "before_ms",
+                problem,
+                "milliseconds since 1970, up to now",
+            ));
         }
         Ok((horizon_ms > self.state.purge_horizon_ms).then_some(Body::Purged { horizon_ms, records }))
     }

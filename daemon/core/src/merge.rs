@@ -78,9 +78,9 @@ impl Verdict {
     }
 }
 
-/// Takes one more candidate of the same call into account.
+/// Takes one more candidate of the same call into account. The key stays: copies may carry it with a neighbouring day.
 pub fn merge(known: &mut Candidate, new: Candidate) -> Verdict {
-    debug_assert_eq!(known.seen.key, new.seen.key);
+    debug_assert_eq!(known.seen.key.hash, new.seen.key.hash);
     let (old_who, new_who) = (&known.seen.who, &new.seen.who);
     let new_owns = new.owner_order() < known.owner_order();
     let owner = if new_owns { new_who } else { old_who };
@@ -106,8 +106,9 @@ pub fn merge(known: &mut Candidate, new: Candidate) -> Verdict {
         known.owner_sidechain = new.owner_sidechain;
     }
     if better {
-        let lines = joined_lines(&known.seen, &new.seen);
+        let (key, lines) = (known.seen.key, joined_lines(&known.seen, &new.seen));
         known.seen = new.seen;
+        known.seen.key = key;
         known.seen.source.lines = lines;
         known.seen.who = who;
         return Verdict::Replaced;
@@ -121,7 +122,11 @@ pub fn merge(known: &mut Candidate, new: Candidate) -> Verdict {
 }
 
 fn first_said(first: &Name, second: &Name) -> Name {
-    if first.is_empty() { second.clone() } else { first.clone() }
+    if first.is_empty() {
+        second.clone()
+    } else {
+        first.clone()
+    }
 }
 
 /// Lines are only counted up within one file: a copy elsewhere is a duplicate, not a part.
@@ -189,7 +194,11 @@ mod tests {
     #[test]
     fn a_copy_in_another_file_is_a_copy_and_reading_again_is_neither() {
         let known = line("a", 10, 412, 1_000);
-        for (path, offset, loss) in [("b", 700, Loss::Copy), ("a", 10, Loss::Reread), ("a", 30, Loss::Copy)] {
+        for (path, offset, loss) in [
+            ("b", 700, Loss::Copy),
+            ("a", 10, Loss::Reread),
+            ("a", 30, Loss::Copy),
+        ] {
             let mut again = known.clone();
             again.source.path = path.into();
             again.source.offset = offset;
@@ -218,7 +227,10 @@ mod tests {
         fork.who.session = "fork".into();
         for lines in [[original.clone(), fork.clone()], [fork, original]] {
             let got = merged(&lines);
-            assert_eq!((got.seen.tokens.output, &*got.seen.who.session), (400, "original"));
+            assert_eq!(
+                (got.seen.tokens.output, &*got.seen.who.session),
+                (400, "original")
+            );
             assert_eq!(got.owner_at_ms, 1_000);
         }
     }
@@ -230,7 +242,10 @@ mod tests {
         let mut with = line("a", 9, 3, 1_000);
         with.who.tool = "Read".into();
         let mut known = Candidate::new(without);
-        assert_eq!(merge(&mut known, Candidate::new(with)), Verdict::Attributed(Loss::Copy));
+        assert_eq!(
+            merge(&mut known, Candidate::new(with)),
+            Verdict::Attributed(Loss::Copy)
+        );
         assert_eq!(&*known.seen.who.tool, "Read");
     }
 

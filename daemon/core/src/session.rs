@@ -36,7 +36,9 @@ impl Sessions {
                 .max_by_key(|(_, c)| c.latest_at_ms)
                 .map(|(agent, c)| (agent, &c.latest));
         }
-        self.agents.get_key_value(agent).map(|(agent, c)| (agent, &c.latest))
+        self.agents
+            .get_key_value(agent)
+            .map(|(agent, c)| (agent, &c.latest))
     }
 
     /// The session that calls of `agent` without a session go to, if one is open.

@@ -135,7 +135,12 @@ impl Draft {
                     counters: account.counters().to_vec(),
                 })
                 .collect(),
-            prices: state.book.rows().filter(|row| row.origin != Origin::Bundled).cloned().collect(),
+            prices: state
+                .book
+                .rows()
+                .filter(|row| row.origin != Origin::Bundled)
+                .cloned()
+                .collect(),
             recent: self.recent.clone(),
         };
         // Only maps with keys that are no text can fail to become JSON, and there is none.
@@ -160,7 +165,9 @@ impl Draft {
                     return self.count(record, Some(previous), entry.recorded_at_ms);
                 }
             }
-            Body::SessionReset { agent, started, .. } => state.sessions.open(agent, started, entry.recorded_at_ms),
+            Body::SessionReset { agent, started, .. } => {
+                state.sessions.open(agent, started, entry.recorded_at_ms)
+            }
             Body::BudgetSet(json) => {
                 if let Ok(entry) = serde_json::from_str(json) {
                     self.set_budget(entry);
@@ -170,7 +177,9 @@ impl Draft {
             Body::BudgetAlert { .. } => {}
             Body::PriceSet(json) => self.set_prices(serde_json::from_str(json).unwrap_or_default()),
             Body::PriceRemoved { provider, model } => drop(state.book.remove(provider, model)),
-            Body::Purged { horizon_ms, .. } => state.purge_horizon_ms = state.purge_horizon_ms.max(*horizon_ms),
+            Body::Purged { horizon_ms, .. } => {
+                state.purge_horizon_ms = state.purge_horizon_ms.max(*horizon_ms)
+            }
         }
         Vec::new()
     }
@@ -178,15 +187,25 @@ impl Draft {
     /// Applies an entry that was read back: as [`Draft::apply`], and the waste rules see the call again, which they
     /// saw before when it was decided.
     pub fn replay(&mut self, entry: &Entry, previous: Option<&Record>) {
-        if let Body::Usage(record) | Body::Amend { record, reason: AmendReason::Better, .. } = &entry.body {
-            self.rules.waste.check(&mut self.recent, &record.seen, record.cost);
+        if let Body::Usage(record)
+        | Body::Amend {
+            record,
+            reason: AmendReason::Better,
+            ..
+        } = &entry.body
+        {
+            self.rules
+                .waste
+                .check(&mut self.recent, &record.seen, record.cost);
         }
         self.apply(entry, previous);
     }
 
     fn count(&mut self, record: &Record, previous: Option<&Record>, now_ms: i64) -> Vec<Crossing> {
         let who = &record.seen.who;
-        self.state.sessions.used(&who.agent, &who.session, record.seen.at_ms);
+        self.state
+            .sessions
+            .used(&who.agent, &who.session, record.seen.at_ms);
         let mut crossings = Vec::new();
         for account in self.state.budgets.values_mut() {
             crossings.extend(Arc::make_mut(account).apply(record, previous, now_ms));
@@ -196,17 +215,26 @@ impl Draft {
 
     pub(crate) fn account(&self, budget: Budget, counters: Vec<Counter>) -> Account {
         let rules = &self.rules;
-        let named = (!budget.timezone.is_empty()).then(|| (rules.zones)(&budget.timezone)).flatten();
-        Account::new(Arc::new(budget), named.unwrap_or_else(|| rules.zone.clone()), counters)
+        let named = (!budget.timezone.is_empty())
+            .then(|| (rules.zones)(&budget.timezone))
+            .flatten();
+        Account::new(
+            Arc::new(budget),
+            named.unwrap_or_else(|| rules.zone.clone()),
+            counters,
+        )
     }
 
     fn set_budget(&mut self, entry: BudgetEntry) {
         let account = self.account(entry.budget, entry.counters);
-        self.state.budgets.insert(account.budget().name.clone(), Arc::new(account));
+        self.state
+            .budgets
+            .insert(account.budget().name.clone(), Arc::new(account));
     }
 
     fn set_prices(&mut self, rows: Vec<PriceRow>) {
-        let (imported, set): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.origin == Origin::Import);
+        let (imported, set): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.origin == Origin::Import);
         if !imported.is_empty() {
             self.state.book.import(imported);
         }

@@ -146,8 +146,8 @@ pub struct Page<T> {
 pub(crate) enum Change {
     /// Ends an agent's current session.
     ResetSession(Name),
-    /// Sets a budget, checked already.
-    SetBudget(tokmon_core::budget::Budget),
+    /// Sets a budget.
+    SetBudget(Box<tokmon_core::budget::Budget>),
     /// Removes a budget.
     RemoveBudget(Name),
     /// Sets prices.

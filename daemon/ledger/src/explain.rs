@@ -70,7 +70,10 @@ impl Ledger {
     pub fn explain_entry(&self, seq: u64) -> Result<Explanation, LedgerError> {
         let entry = self.entry(seq)?.filter(|entry| record(entry).is_some());
         let Some(entry) = entry else {
-            return Err(Refusal::NotFound { what: format!("record {seq}") }.into());
+            return Err(Refusal::NotFound {
+                what: format!("record {seq}"),
+            }
+            .into());
         };
         let mut explanation = Explanation::nothing();
         explanation.add(&entry);
@@ -82,12 +85,22 @@ impl Ledger {
 
     fn explain_one(&self, entry: Entry) -> Result<Explained, LedgerError> {
         let Some(record) = record(&entry) else {
-            return Ok(Explained { entry, costing: None, dropped: Vec::new(), dropped_total: 0 });
+            return Ok(Explained {
+                entry,
+                costing: None,
+                dropped: Vec::new(),
+                dropped_total: 0,
+            });
         };
         let costing = self.state().book.cost(&record.seen);
         let key = record.seen.key;
         let (dropped, dropped_total) = self.shared().slot.read(|store| Ok(store.dropped(key)?))?;
-        Ok(Explained { entry, costing, dropped, dropped_total })
+        Ok(Explained {
+            entry,
+            costing,
+            dropped,
+            dropped_total,
+        })
     }
 
     /// The sums, a step at a time: no snapshot lives long, however large the window is.
@@ -145,7 +158,11 @@ impl Explanation {
         self.cost += record.cost.unwrap_or_default();
         if record.cost.is_none() {
             let (provider, model) = (&record.seen.provider, &record.seen.model);
-            let name = if provider.is_empty() { model.to_string() } else { format!("{provider}/{model}") };
+            let name = if provider.is_empty() {
+                model.to_string()
+            } else {
+                format!("{provider}/{model}")
+            };
             if !self.unpriced_models.contains(&name) {
                 self.unpriced_models.push(name);
             }

@@ -23,7 +23,12 @@ impl Ledger {
     pub fn follow(&self, after: u64) -> Follower {
         let tail = self.shared().tail.subscribe();
         let generation = tail.borrow().generation;
-        Follower { shared: self.shared().clone(), tail, generation, after }
+        Follower {
+            shared: self.shared().clone(),
+            tail,
+            generation,
+            after,
+        }
     }
 }
 
@@ -41,11 +46,17 @@ impl Follower {
                 return Err(LedgerError::Closed);
             }
             if tail.generation != self.generation {
-                return Err(LedgerError::Unavailable("another ledger was put in its place; follow anew".to_owned()));
+                return Err(LedgerError::Unavailable(
+                    "another ledger was put in its place; follow anew".to_owned(),
+                ));
             }
             if tail.last_seq > self.after {
                 let (shared, after) = (self.shared.clone(), self.after);
-                let read = move || shared.slot.read(|store| Ok(store.entries_after(after, FOLLOW_PAGE)?));
+                let read = move || {
+                    shared
+                        .slot
+                        .read(|store| Ok(store.entries_after(after, FOLLOW_PAGE)?))
+                };
                 let mut entries = blocking(read).await?;
                 // What a batch is writing at this moment is not announced yet.
                 entries.retain(|entry| entry.seq <= tail.last_seq);

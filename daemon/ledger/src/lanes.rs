@@ -75,7 +75,12 @@ impl Lanes {
 
     /// Queues bulk work, waiting while the lane is full.
     pub(crate) async fn push_bulk(&self, op: Bulk) -> Result<(), LedgerError> {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|_| LedgerError::Closed)?;
+        let permit = self
+            .permits
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| LedgerError::Closed)?;
         let mut queues = self.lock();
         if queues.closed {
             return Err(LedgerError::Closed);
@@ -107,7 +112,9 @@ impl Lanes {
             queues = self.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
         if !queues.quick.is_empty() && queues.quick.len() < expected && !linger.is_zero() {
-            queues = self.wait_until(queues, Instant::now() + linger, |q| q.quick.len() >= expected || q.closed);
+            queues = self.wait_until(queues, Instant::now() + linger, |q| {
+                q.quick.len() >= expected || q.closed
+            });
         }
         Self::drain(&mut queues)
     }
@@ -131,7 +138,11 @@ impl Lanes {
             if left.is_zero() {
                 break;
             }
-            queues = self.wake.wait_timeout(queues, left).unwrap_or_else(PoisonError::into_inner).0;
+            queues = self
+                .wake
+                .wait_timeout(queues, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         queues
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use jiff::tz::TimeZone;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokmon_core::Name;
 use tokmon_core::budget::Budget;
 use tokmon_core::entry::Body;
@@ -82,7 +82,8 @@ impl Ledger {
     /// The store does not open (damaged, newer, in use); nothing is changed then.
     pub fn open(path: &Path, settings: Settings, clock: Arc<dyn Clock>) -> Result<Ledger, LedgerError> {
         let cache_bytes = settings.cache_bytes;
-        let open = move |path: &Path| -> Opened { Ok(Arc::new(RedbStore::open_or_create(path, cache_bytes)?)) };
+        let open =
+            move |path: &Path| -> Opened { Ok(Arc::new(RedbStore::open_or_create(path, cache_bytes)?)) };
         Ledger::open_with(path, Arc::new(open), settings, clock)
     }
 
@@ -105,14 +106,27 @@ impl Ledger {
         let store = guarded(|| place.open())?;
         let draft = guarded(|| replay::load(&*store, &rules))?;
         let checkpoint_seq = store.checkpoint()?.map_or(0, |(seq, _)| seq);
-        let shared = Arc::new(Shared::new(Slot::new(store), place, clock, rules, draft.state.clone()));
+        let shared = Arc::new(Shared::new(
+            Slot::new(store),
+            place,
+            clock,
+            rules,
+            draft.state.clone(),
+        ));
         let writer = Writer::new(shared.clone(), draft, checkpoint_seq);
         let thread = std::thread::Builder::new()
             .name("ledger-writer".to_owned())
             .spawn(move || writer.run())
-            .map_err(|error| LedgerError::Unavailable(format!("the writer's thread did not start: {error}")))?;
-        let inner = Inner { shared, thread: Mutex::new(Some(thread)) };
-        Ok(Ledger { inner: Arc::new(inner) })
+            .map_err(|error| {
+                LedgerError::Unavailable(format!("the writer's thread did not start: {error}"))
+            })?;
+        let inner = Inner {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok(Ledger {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Writes what is queued, saves the state and closes the store. Everything asked afterwards is answered with
@@ -161,10 +175,24 @@ impl Ledger {
     pub async fn reset_session(&self, agent: &str) -> Result<SessionResetDone, LedgerError> {
         let made = self.change(Change::ResetSession(agent.into())).await?;
         for entry in made {
-            if let Body::SessionReset { agent, ended, started } = entry.body {
+            if let Body::SessionReset {
+                agent,
+                ended,
+                started,
+            } = entry.body
+            {
                 let this = self.clone();
-                let row = move || if ended.is_empty() { Ok(None) } else { this.session(&agent, &ended) };
-                return Ok(SessionResetDone { ended: blocking(row).await?, started });
+                let row = move || {
+                    if ended.is_empty() {
+                        Ok(None)
+                    } else {
+                        this.session(&agent, &ended)
+                    }
+                };
+                return Ok(SessionResetDone {
+                    ended: blocking(row).await?,
+                    started,
+                });
             }
         }
         Err(LedgerError::Closed)
@@ -177,7 +205,7 @@ impl Ledger {
     /// As [`Ledger::record`].
     pub async fn set_budget(&self, budget: Budget) -> Result<Budget, LedgerError> {
         let checked = budget.clone().checked()?;
-        self.change(Change::SetBudget(budget)).await?;
+        self.change(Change::SetBudget(Box::new(budget))).await?;
         Ok(checked)
     }
 
@@ -194,7 +222,10 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::record`].
     pub async fn set_price(&self, row: PriceRow) -> Result<PriceRow, LedgerError> {
-        let row = PriceRow { origin: Origin::Override, ..row };
+        let row = PriceRow {
+            origin: Origin::Override,
+            ..row
+        };
         self.change(Change::SetPrices(vec![row.clone()])).await?;
         Ok(row)
     }
@@ -204,7 +235,9 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::record`]; `Refused` with `NotFound` when there is none.
     pub async fn remove_price(&self, provider: &str, model: &str) -> Result<(), LedgerError> {
-        self.change(Change::RemovePrice(provider.into(), model.into())).await.map(drop)
+        self.change(Change::RemovePrice(provider.into(), model.into()))
+            .await
+            .map(drop)
     }
 
     /// Takes in the rows of a price file.
@@ -212,7 +245,13 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::record`].
     pub async fn import_prices(&self, rows: Vec<PriceRow>) -> Result<(), LedgerError> {
-        let rows = rows.into_iter().map(|row| PriceRow { origin: Origin::Import, ..row }).collect();
+        let rows = rows
+            .into_iter()
+            .map(|row| PriceRow {
+                origin: Origin::Import,
+                ..row
+            })
+            .collect();
         self.change(Change::SetPrices(rows)).await.map(drop)
     }
 
@@ -229,6 +268,11 @@ impl Ledger {
     /// Whether the ledger can write.
     pub fn health(&self) -> Health {
         self.shared().health()
+    }
+
+    /// Tells when [`Ledger::health`] changes.
+    pub fn watch_health(&self) -> watch::Receiver<Health> {
+        self.shared().health.subscribe()
     }
 
     /// Counts up while the writer lives: a second call, a second later, gives a larger number.
@@ -270,5 +314,7 @@ fn check_batch(field: &'static str, len: usize) -> Result<(), LedgerError> {
 pub(crate) async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
 ) -> Result<T, LedgerError> {
-    tokio::task::spawn_blocking(read).await.unwrap_or(Err(LedgerError::Closed))
+    tokio::task::spawn_blocking(read)
+        .await
+        .unwrap_or(Err(LedgerError::Closed))
 }

@@ -23,8 +23,12 @@ pub mod store;
 mod upkeep;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use answer::{
-    Chunk, Health, Imported, Outcome, Page, Purged, Receipt, Repriced, RepricedModel, SessionResetDone, Swapped,
+    Chunk, Health, Imported, Outcome, Page, Purged, Receipt, Repriced, RepricedModel, SessionResetDone,
+    Swapped,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::LedgerError;
@@ -32,4 +36,4 @@ pub use explain::{Explained, Explanation};
 pub use follow::Follower;
 pub use ledger::{Ledger, Settings};
 pub use query::{RecordsQuery, SessionsQuery};
-pub use store::{Dropped, DropReason, Position, SessionRow, Stats, StoreError, Verification};
+pub use store::{DropReason, Dropped, Position, SessionRow, Stats, StoreError, Verification};

@@ -22,10 +22,16 @@ pub(crate) fn parse(token: &str) -> Result<Option<(i64, u64)>, Refusal> {
         let plain = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
         plain.then(|| u64::from_str_radix(text, 16).ok()).flatten()
     };
-    let parts = token.split_once('-').and_then(|(at, number)| Some((hex(at)?.cast_signed(), hex(number)?)));
+    let parts = token
+        .split_once('-')
+        .and_then(|(at, number)| Some((hex(at)?.cast_signed(), hex(number)?)));
     parts.map(Some).ok_or_else(|| {
         let shown: String = token.chars().take(40).collect();
-        Refusal::invalid("page_token", format!("{shown:?} is not a page token"), "the token of the page before")
+        Refusal::invalid(
+            "page_token",
+            format!("{shown:?} is not a page token"),
+            "the token of the page before",
+        )
     })
 }
 
@@ -39,7 +45,17 @@ mod tests {
             assert_eq!(parse(&token(at, number)).unwrap(), Some((at, number)));
         }
         assert_eq!(parse("").unwrap(), None);
-        for wrong in ["-", "1", "1-", "-1", "+1-1", "1-1-1", "zz-1", "11111111111111111-1", "ü-ü"] {
+        for wrong in [
+            "-",
+            "1",
+            "1-",
+            "-1",
+            "+1-1",
+            "1-1-1",
+            "zz-1",
+            "11111111111111111-1",
+            "ü-ü",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -55,12 +55,19 @@ impl Place {
             self.unstage(&staged);
             return Err(failed("copying", from, &error));
         }
-        let findings = self.open_other(&staged).and_then(|store| store.verify()).map(|v| v.findings);
+        let findings = self
+            .open_other(&staged)
+            .and_then(|store| store.verify())
+            .map(|v| v.findings);
         match findings {
             Ok(findings) if findings.is_empty() => Ok(staged),
             Ok(findings) => {
                 self.unstage(&staged);
-                Err(StoreError::Damaged(format!("{}: {}", from.display(), findings.join("; "))))
+                Err(StoreError::Damaged(format!(
+                    "{}: {}",
+                    from.display(),
+                    findings.join("; ")
+                )))
             }
             Err(error) => {
                 self.unstage(&staged);
@@ -98,7 +105,10 @@ impl Place {
             next.push(format!("-{n}"));
             self.path.with_file_name(next)
         });
-        std::iter::once(first.clone()).chain(numbered).find(|p| !p.exists()).unwrap_or(first)
+        std::iter::once(first.clone())
+            .chain(numbered)
+            .find(|p| !p.exists())
+            .unwrap_or(first)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {

@@ -53,7 +53,9 @@ impl Ledger {
     pub fn report(&self, query: &Query) -> Result<(Report, Vec<String>), LedgerError> {
         query.validate()?;
         self.shared().slot.read(|store| {
-            let ids = query.filter.resolve(|dimension, name| store.id(dimension, name))?;
+            let ids = query
+                .filter
+                .resolve(|dimension, name| store.id(dimension, name))?;
             let mut fold = Fold::new(query, ids);
             let mut visit = |bucket: u32, dims: &Dims, agg: &Agg| fold.add(bucket, dims, agg);
             if query.needs_full() {
@@ -75,7 +77,9 @@ impl Ledger {
         query.validate()?;
         let now_ms = self.shared().clock.now_ms();
         self.shared().slot.read(|store| {
-            let ids = query.filter.resolve(|dimension, name| store.id(dimension, name))?;
+            let ids = query
+                .filter
+                .resolve(|dimension, name| store.id(dimension, name))?;
             let mut blocks = Blocks::new(query, ids);
             let mut visit = |bucket: u32, dims: &Dims, agg: &Agg| blocks.add(bucket, dims, agg);
             if query.needs_full() {
@@ -99,7 +103,10 @@ impl Ledger {
         let mut items = Vec::with_capacity(wanted);
         // A rare name is found by walking over the others; each step is a snapshot of its own, so that none lives long.
         loop {
-            let step = self.shared().slot.read(|store| Ok(store.records(range.clone(), before, MAX_PAGE)?))?;
+            let step = self
+                .shared()
+                .slot
+                .read(|store| Ok(store.records(range.clone(), before, MAX_PAGE)?))?;
             let more = step.len() == MAX_PAGE;
             for entry in step {
                 let Some(record) = record(&entry) else {
@@ -151,7 +158,8 @@ impl Ledger {
     pub fn sessions(&self, query: &SessionsQuery) -> Result<Page<SessionRow>, LedgerError> {
         query.filter.validate()?;
         let wanted = page::size(query.page_size, 50);
-        let offset = page::parse(&query.page_token)?.map_or(0, |(_, n)| usize::try_from(n).unwrap_or(usize::MAX));
+        let offset =
+            page::parse(&query.page_token)?.map_or(0, |(_, n)| usize::try_from(n).unwrap_or(usize::MAX));
         let to_ms = query.to_ms.unwrap_or(i64::MAX);
         let mut rows: Vec<SessionRow> = Vec::new();
         self.shared().slot.read(|store| {
@@ -172,7 +180,10 @@ impl Ledger {
 
     /// The current session of an agent; with an empty agent, the session that was used last by anybody.
     pub fn current_session(&self, agent: &str) -> Option<Name> {
-        self.state().sessions.current(agent).map(|(_, session)| session.clone())
+        self.state()
+            .sessions
+            .current(agent)
+            .map(|(_, session)| session.clone())
     }
 
     /// How far every source was read.
@@ -203,7 +214,13 @@ impl Ledger {
 /// The names behind dictionary ids. One that cannot be read shows as a question mark: a report with a name missing
 /// is worth more than none.
 fn names(store: &dyn Store) -> impl Fn(Dimension, u32) -> Name {
-    |dimension, id| store.name(dimension, id).ok().flatten().unwrap_or_else(|| "?".into())
+    |dimension, id| {
+        store
+            .name(dimension, id)
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| "?".into())
+    }
 }
 
 /// The record of an entry that holds one.

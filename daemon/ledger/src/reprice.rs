@@ -54,13 +54,18 @@ impl Ledger {
             }
         }
         total.models = models.into_values().collect();
-        total.models.sort_by_key(|m| Reverse((m.after - m.before).0.unsigned_abs()));
+        total
+            .models
+            .sort_by_key(|m| Reverse((m.after - m.before).0.unsigned_abs()));
         Ok(total)
     }
 
     fn reprice_step(&self, before: Option<(i64, u64)>) -> Result<Step, LedgerError> {
         let book = self.state().book.clone();
-        let entries = self.shared().slot.read(|store| Ok(store.records(i64::MIN..i64::MAX, before, MAX_PAGE)?))?;
+        let entries = self
+            .shared()
+            .slot
+            .read(|store| Ok(store.records(i64::MIN..i64::MAX, before, MAX_PAGE)?))?;
         let mut step = Step {
             sums: Repriced::default(),
             models: BTreeMap::new(),
@@ -93,5 +98,10 @@ impl Ledger {
 }
 
 fn empty(model: &str) -> RepricedModel {
-    RepricedModel { model: model.to_owned(), records: 0, before: Pico::ZERO, after: Pico::ZERO }
+    RepricedModel {
+        model: model.to_owned(),
+        records: 0,
+        before: Pico::ZERO,
+        after: Pico::ZERO,
+    }
 }

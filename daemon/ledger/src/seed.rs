@@ -51,7 +51,15 @@ pub(crate) fn seed(store: &dyn Store, account: &mut Account, now_ms: i64) -> Res
             Ok(name)
         };
         let (agent, session) = (name(Dimension::Agent, agent)?, name(Dimension::Session, session)?);
-        account.seed(&Place { at_ms, agent: &agent, session: &session }, &used, now_ms);
+        account.seed(
+            &Place {
+                at_ms,
+                agent: &agent,
+                session: &session,
+            },
+            &used,
+            now_ms,
+        );
     }
     Ok(())
 }

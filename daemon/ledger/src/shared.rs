@@ -32,15 +32,25 @@ pub(crate) struct Shared {
     pub(crate) rules: Arc<Rules>,
     pub(crate) tail: watch::Sender<Tail>,
     state: RwLock<Arc<State>>,
-    health: RwLock<Health>,
+    pub(crate) health: watch::Sender<Health>,
     beats: AtomicU64,
     /// Maintenance that keeps the writer waiting, which is no reason to think it dead.
     maintenance: AtomicU32,
 }
 
 impl Shared {
-    pub(crate) fn new(slot: Slot, place: Place, clock: Arc<dyn Clock>, rules: Arc<Rules>, state: State) -> Shared {
-        let tail = Tail { generation: 0, last_seq: state.last_seq, closed: false };
+    pub(crate) fn new(
+        slot: Slot,
+        place: Place,
+        clock: Arc<dyn Clock>,
+        rules: Arc<Rules>,
+        state: State,
+    ) -> Shared {
+        let tail = Tail {
+            generation: 0,
+            last_seq: state.last_seq,
+            closed: false,
+        };
         Shared {
             lanes: Lanes::new(),
             slot,
@@ -49,7 +59,7 @@ impl Shared {
             rules,
             tail: watch::Sender::new(tail),
             state: RwLock::new(Arc::new(state)),
-            health: RwLock::new(Health::Serving),
+            health: watch::Sender::new(Health::Serving),
             beats: AtomicU64::new(0),
             maintenance: AtomicU32::new(0),
         }
@@ -71,11 +81,11 @@ impl Shared {
     }
 
     pub(crate) fn health(&self) -> Health {
-        self.health.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.health.borrow().clone()
     }
 
     pub(crate) fn set_health(&self, health: Health) {
-        *self.health.write().unwrap_or_else(PoisonError::into_inner) = health;
+        self.health.send_replace(health);
     }
 
     /// The writer lives.

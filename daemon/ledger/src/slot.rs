@@ -17,7 +17,10 @@ impl Slot {
     }
 
     /// Runs a read. The store stays where it is meanwhile.
-    pub(crate) fn read<T>(&self, read: impl FnOnce(&dyn Store) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&dyn Store) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
         match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
             Ok(store) => read(&**store),
             Err(reason) => Err(LedgerError::Unavailable(reason.clone())),

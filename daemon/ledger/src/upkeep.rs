@@ -56,8 +56,15 @@ impl Ledger {
         }
         if dry_run {
             let this = self.clone();
-            let count = move || this.shared().slot.read(|store| Ok(store.count_before(before_ms)?));
-            return Ok(Purged { records: blocking(count).await?, horizon_ms: before_ms });
+            let count = move || {
+                this.shared()
+                    .slot
+                    .read(|store| Ok(store.count_before(before_ms)?))
+            };
+            return Ok(Purged {
+                records: blocking(count).await?,
+                horizon_ms: before_ms,
+            });
         }
         // The horizon first, durably: a call whose key is gone must not be taken for a new one.
         self.change(Change::Purge(before_ms)).await?;

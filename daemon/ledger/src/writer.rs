@@ -48,9 +48,13 @@ pub(crate) struct Trouble {
     waiting: Vec<Answer>,
 }
 
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Trouble {
-        Trouble { error, batch: None, waiting: Vec::new() }
+impl From<StoreError> for Box<Trouble> {
+    fn from(error: StoreError) -> Box<Trouble> {
+        Box::new(Trouble {
+            error,
+            batch: None,
+            waiting: Vec::new(),
+        })
     }
 }
 
@@ -64,7 +68,9 @@ impl Drop for LastWill {
             let left = self.0.lanes.take_within(Duration::ZERO);
             let empty = left.quick.is_empty() && left.bulk.is_none();
             left.quick.into_iter().for_each(|op| op.fail(LedgerError::Closed));
-            left.bulk.into_iter().for_each(|(op, _)| op.fail(LedgerError::Closed));
+            left.bulk
+                .into_iter()
+                .for_each(|(op, _)| op.fail(LedgerError::Closed));
             if empty {
                 break;
             }
@@ -90,12 +96,16 @@ impl Writer {
         let _will = LastWill(self.shared.clone());
         loop {
             let (last, before) = self.waiters;
-            let linger = if last > 1 { (self.commit / 10).min(MAX_LINGER) } else { Duration::ZERO };
+            let linger = if last > 1 {
+                (self.commit / 10).min(MAX_LINGER)
+            } else {
+                Duration::ZERO
+            };
             let taken = self.shared.lanes.take(last + before, linger);
             self.shared.beat();
             let closed = taken.closed;
             if let Err(trouble) = self.turn(taken) {
-                self.recover(trouble);
+                self.recover(*trouble);
             }
             if closed {
                 break;
@@ -109,14 +119,17 @@ impl Writer {
         if self.draft.state.last_seq == self.checkpoint_seq {
             return;
         }
-        let batch = Batch { checkpoint: Some(self.draft.save()), ..Batch::default() };
+        let batch = Batch {
+            checkpoint: Some(self.draft.save()),
+            ..Batch::default()
+        };
         match self.append(&batch) {
             Ok(()) => self.checkpoint_seq = self.draft.state.last_seq,
             Err(error) => tracing::warn!(%error, "the state was not saved; the next start takes longer"),
         }
     }
 
-    fn turn(&mut self, taken: Taken) -> Result<(), Trouble> {
+    fn turn(&mut self, taken: Taken) -> Result<(), Box<Trouble>> {
         let Taken { quick, bulk, .. } = taken;
         if !quick.is_empty() {
             self.waiters = (quick.len(), self.waiters.0);
@@ -126,12 +139,20 @@ impl Writer {
             alone => (None, alone),
         };
         if !quick.is_empty() || in_batch.is_some() {
-            let mut turn = match Turn::begin(&mut self.draft, &self.shared, &quick, in_batch.as_ref().map(|(b, _)| b)) {
+            let mut turn = match Turn::begin(
+                &mut self.draft,
+                &self.shared,
+                &quick,
+                in_batch.as_ref().map(|(b, _)| b),
+            ) {
                 Ok(turn) => turn,
                 Err(error) => {
                     let fail = || LedgerError::Unavailable(format!("{error}; nothing was written"));
                     quick.into_iter().for_each(|op| op.fail(fail()));
-                    in_batch.into_iter().chain(alone).for_each(|(op, _)| op.fail(fail()));
+                    in_batch
+                        .into_iter()
+                        .chain(alone)
+                        .for_each(|(op, _)| op.fail(fail()));
                     return Err(error.into());
                 }
             };
@@ -143,7 +164,11 @@ impl Writer {
             }
             let (batch, answers, trouble) = turn.end();
             let result = match trouble {
-                Some(error) => Err(Trouble { error, batch: None, waiting: answers }),
+                Some(error) => Err(Box::new(Trouble {
+                    error,
+                    batch: None,
+                    waiting: answers,
+                })),
                 None => self.commit(batch, answers),
             };
             if let Err(trouble) = result {
@@ -160,7 +185,7 @@ impl Writer {
     }
 
     /// Makes a batch durable, shows the state and answers.
-    fn commit(&mut self, mut batch: Batch, answers: Vec<Answer>) -> Result<(), Trouble> {
+    fn commit(&mut self, mut batch: Batch, answers: Vec<Answer>) -> Result<(), Box<Trouble>> {
         if batch != Batch::default() {
             let due = self.draft.state.last_seq >= self.checkpoint_seq + CHECKPOINT_ENTRIES;
             if due && batch.checkpoint.is_none() {
@@ -168,7 +193,11 @@ impl Writer {
             }
             let begin = Instant::now();
             if let Err(error) = self.append(&batch) {
-                return Err(Trouble { error, batch: Some(batch), waiting: answers });
+                return Err(Box::new(Trouble {
+                    error,
+                    batch: Some(batch),
+                    waiting: answers,
+                }));
             }
             self.commit = (self.commit * 7 + begin.elapsed()) / 8;
             if batch.checkpoint.is_some() {
@@ -182,7 +211,12 @@ impl Writer {
         Ok(())
     }
 
-    fn purge(&mut self, horizon_ms: i64, reply: Reply<u64>, permit: OwnedSemaphorePermit) -> Result<(), Trouble> {
+    fn purge(
+        &mut self,
+        horizon_ms: i64,
+        reply: Reply<u64>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(), Box<Trouble>> {
         let removed = self.with_store(|store| store.purge(horizon_ms, PURGE_CHUNK));
         drop(permit);
         match removed {
@@ -192,7 +226,9 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                drop(reply.send(Err(LedgerError::Unavailable(format!("{error}; the purge did not end")))));
+                drop(reply.send(Err(LedgerError::Unavailable(format!(
+                    "{error}; the purge did not end"
+                )))));
                 Err(error.into())
             }
         }
@@ -205,10 +241,13 @@ impl Writer {
     /// Works with the store. A panic in it is damage like any other.
     fn with_store<T>(&self, work: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
         guarded(|| {
-            self.shared.slot.read(|store| Ok(work(store)?)).map_err(|error| match error {
-                LedgerError::Store(error) => error,
-                other => StoreError::Io(other.to_string()),
-            })
+            self.shared
+                .slot
+                .read(|store| Ok(work(store)?))
+                .map_err(|error| match error {
+                    LedgerError::Store(error) => error,
+                    other => StoreError::Io(other.to_string()),
+                })
         })
     }
 }

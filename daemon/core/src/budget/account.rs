@@ -89,7 +89,11 @@ pub struct Place<'a> {
 impl Place<'_> {
     fn of(record: &Record) -> Place<'_> {
         let who = &record.seen.who;
-        Place { at_ms: record.seen.at_ms, agent: &who.agent, session: &who.session }
+        Place {
+            at_ms: record.seen.at_ms,
+            agent: &who.agent,
+            session: &who.session,
+        }
     }
 }
 
@@ -182,7 +186,9 @@ impl Account {
             Span::Lifetime => 0,
             Span::Session => now_ms.saturating_sub(7 * 24 * HOUR_MS),
             Span::Hours(hours) => now_ms.saturating_sub(i64::from(hours) * HOUR_MS),
-            calendar => calendar.around(now_ms, &self.zone).map_or(now_ms, |(start, _)| start),
+            calendar => calendar
+                .around(now_ms, &self.zone)
+                .map_or(now_ms, |(start, _)| start),
         }
     }
 
@@ -202,12 +208,19 @@ impl Account {
     pub fn view(&self, now_ms: i64) -> View {
         let running = match self.budget.window {
             Span::Session | Span::Lifetime => self.counters.iter().max_by_key(|c| c.last_ms),
-            _ => self.counters.iter().find(|c| (c.start_ms..c.end_ms).contains(&now_ms)),
+            _ => self
+                .counters
+                .iter()
+                .find(|c| (c.start_ms..c.end_ms).contains(&now_ms)),
         };
         let used = running.map(|c| c.used).unwrap_or_default();
         let (start, end) = match running {
             Some(counter) => (counter.start_ms, counter.end_ms),
-            None => self.budget.window.around(now_ms, &self.zone).unwrap_or((0, i64::MAX)),
+            None => self
+                .budget
+                .window
+                .around(now_ms, &self.zone)
+                .unwrap_or((0, i64::MAX)),
         };
         let percent = self.percent(&used);
         let [warn, critical, limit] = self.budget.thresholds();
@@ -257,10 +270,23 @@ impl Account {
             Span::Session | Span::Lifetime => (0, i64::MAX),
             Span::Hours(hours) => {
                 let full = at - at.rem_euclid(HOUR_MS);
-                let before = self.counters.iter().map(|c| c.end_ms).filter(|&end| end <= at).max();
-                let after = self.counters.iter().map(|c| c.start_ms).filter(|&start| start > at).min();
+                let before = self
+                    .counters
+                    .iter()
+                    .map(|c| c.end_ms)
+                    .filter(|&end| end <= at)
+                    .max();
+                let after = self
+                    .counters
+                    .iter()
+                    .map(|c| c.start_ms)
+                    .filter(|&start| start > at)
+                    .min();
                 let start = full.max(before.unwrap_or(i64::MIN));
-                (start, (start + i64::from(hours) * HOUR_MS).min(after.unwrap_or(i64::MAX)))
+                (
+                    start,
+                    (start + i64::from(hours) * HOUR_MS).min(after.unwrap_or(i64::MAX)),
+                )
             }
             calendar => calendar.around(at, &self.zone)?,
         };
@@ -304,7 +330,12 @@ impl Account {
     fn crossing(&mut self, at: usize) -> Option<Crossing> {
         let used = self.counters[at].used;
         let percent = self.percent(&used);
-        let reached = self.budget.thresholds().into_iter().rev().find(|&t| percent >= t)?;
+        let reached = self
+            .budget
+            .thresholds()
+            .into_iter()
+            .rev()
+            .find(|&t| percent >= t)?;
         if reached <= self.counters[at].alerted {
             return None;
         }
@@ -325,11 +356,19 @@ impl Account {
         let (budget, used) = (&self.budget, &counter.used);
         let shares = self.shares(used);
         let figures = if shares[0] == Some(percent) {
-            format!("{} of {} tokens", grouped(used.tokens), grouped(budget.limit_tokens))
+            format!(
+                "{} of {} tokens",
+                grouped(used.tokens),
+                grouped(budget.limit_tokens)
+            )
         } else if shares[1] == Some(percent) {
             format!("${} of ${}", used.cost, budget.limit_usd)
         } else {
-            format!("{} of {} calls", grouped(used.requests), grouped(budget.limit_requests))
+            format!(
+                "{} of {} calls",
+                grouped(used.requests),
+                grouped(budget.limit_requests)
+            )
         };
         let scope = match (&counter.session, budget.window) {
             (Some((_, session)), _) => format!("in session {session}"),

@@ -38,7 +38,13 @@ impl Span {
     /// Empty means a day.
     pub fn parse(text: &str) -> Result<Span, Refusal> {
         let allowed = "hour, day, week, month, session, lifetime, or 1h to 8784h (also in days: 7d)";
-        let wrong = || Refusal::invalid("window", format!("{:?} is not a window", super::cut(text)), allowed);
+        let wrong = || {
+            Refusal::invalid(
+                "window",
+                format!("{:?} is not a window", super::cut(text)),
+                allowed,
+            )
+        };
         let hours = |number: &str, each: u32| {
             let hours = number.parse::<u32>().ok()?.checked_mul(each)?;
             (number.bytes().all(|b| b.is_ascii_digit()) && (1..=MAX_HOURS).contains(&hours)).then_some(hours)
@@ -120,11 +126,24 @@ mod tests {
 
     #[test]
     fn windows_are_read_back() {
-        for text in ["hour", "day", "week", "month", "session", "lifetime", "5h", "36h", "8784h"] {
+        for text in [
+            "hour", "day", "week", "month", "session", "lifetime", "5h", "36h", "8784h",
+        ] {
             assert_eq!(Span::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Span::parse("7d").unwrap(), Span::Hours(168));
-        for text in ["fortnight", "0h", "8785h", "-5h", "+5h", "h", "5", "5 h", "367d", "99999999999h"] {
+        for text in [
+            "fortnight",
+            "0h",
+            "8785h",
+            "-5h",
+            "+5h",
+            "h",
+            "5",
+            "5 h",
+            "367d",
+            "99999999999h",
+        ] {
             assert!(Span::parse(text).is_err(), "{text}");
         }
     }
@@ -135,19 +154,56 @@ mod tests {
         let ms = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
         let cases = [
             // The clock goes forward: 23 hours. It goes back: 25.
-            (Span::Day, "2026-03-29T10:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"),
-            (Span::Day, "2026-10-25T10:00:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
-            (Span::Week, "2026-11-20T10:00:00Z", "2026-11-15T23:00:00Z", "2026-11-22T23:00:00Z"),
-            (Span::Month, "2026-10-31T23:30:00Z", "2026-10-31T23:00:00Z", "2026-11-30T23:00:00Z"),
+            (
+                Span::Day,
+                "2026-03-29T10:00:00Z",
+                "2026-03-28T23:00:00Z",
+                "2026-03-29T22:00:00Z",
+            ),
+            (
+                Span::Day,
+                "2026-10-25T10:00:00Z",
+                "2026-10-24T22:00:00Z",
+                "2026-10-25T23:00:00Z",
+            ),
+            (
+                Span::Week,
+                "2026-11-20T10:00:00Z",
+                "2026-11-15T23:00:00Z",
+                "2026-11-22T23:00:00Z",
+            ),
+            (
+                Span::Month,
+                "2026-10-31T23:30:00Z",
+                "2026-10-31T23:00:00Z",
+                "2026-11-30T23:00:00Z",
+            ),
             // 02:30 happens twice; each is its own hour.
-            (Span::Hour, "2026-10-25T00:30:00Z", "2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"),
-            (Span::Hour, "2026-10-25T01:30:00.5Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"),
+            (
+                Span::Hour,
+                "2026-10-25T00:30:00Z",
+                "2026-10-25T00:00:00Z",
+                "2026-10-25T01:00:00Z",
+            ),
+            (
+                Span::Hour,
+                "2026-10-25T01:30:00.5Z",
+                "2026-10-25T01:00:00Z",
+                "2026-10-25T02:00:00Z",
+            ),
         ];
         for (span, at, start, end) in cases {
-            assert_eq!(span.around(ms(at), &berlin), Some((ms(start), ms(end))), "{span} {at}");
+            assert_eq!(
+                span.around(ms(at), &berlin),
+                Some((ms(start), ms(end))),
+                "{span} {at}"
+            );
         }
         let kolkata = TimeZone::get("Asia/Kolkata").unwrap();
         let hour = Span::Hour.around(ms("2026-11-20T10:10:00Z"), &kolkata);
-        assert_eq!(hour, Some((ms("2026-11-20T09:30:00Z"), ms("2026-11-20T10:30:00Z"))));
+        assert_eq!(
+            hour,
+            Some((ms("2026-11-20T09:30:00Z"), ms("2026-11-20T10:30:00Z")))
+        );
     }
 }

@@ -33,11 +33,18 @@ struct Book {
 
 impl Book {
     fn new() -> Book {
-        Book { draft: Draft::new(rules()), entries: Vec::new() }
+        Book {
+            draft: Draft::new(rules()),
+            entries: Vec::new(),
+        }
     }
 
     fn write(&mut self, body: Body, previous: Option<Record>, now_ms: i64) {
-        let entry = Entry { seq: self.draft.state.last_seq + 1, recorded_at_ms: now_ms, body };
+        let entry = Entry {
+            seq: self.draft.state.last_seq + 1,
+            recorded_at_ms: now_ms,
+            body,
+        };
         let crossings = self.draft.apply(&entry, previous.as_ref());
         self.entries.push((entry, previous));
         for crossing in crossings {
@@ -46,10 +53,15 @@ impl Book {
     }
 
     fn known(&self, seen: &Observation) -> Option<(u64, Record)> {
-        self.entries.iter().rev().find_map(|(entry, _)| match &entry.body {
-            Body::Usage(r) | Body::Amend { record: r, .. } if r.seen.key == seen.key => Some((entry.seq, (**r).clone())),
-            _ => None,
-        })
+        self.entries
+            .iter()
+            .rev()
+            .find_map(|(entry, _)| match &entry.body {
+                Body::Usage(r) | Body::Amend { record: r, .. } if r.seen.key == seen.key => {
+                    Some((entry.seq, (**r).clone()))
+                }
+                _ => None,
+            })
     }
 
     fn record(&mut self, seen: Observation, now_ms: i64) -> Recorded {
@@ -58,7 +70,9 @@ impl Book {
         let known_ref = known.as_ref().map(|(seq, record)| (*seq, record));
         let recorded = self.draft.record(Candidate::new(seen), known_ref, now_ms);
         if let Recorded::Written { opened, body, .. } = &recorded {
-            opened.iter().for_each(|body| self.write(body.clone(), None, now_ms));
+            opened
+                .iter()
+                .for_each(|body| self.write(body.clone(), None, now_ms));
             self.write(body.clone(), known.map(|(_, record)| record), now_ms);
         }
         recorded
@@ -68,14 +82,25 @@ impl Book {
 #[test]
 fn a2_cost_is_exact_and_a_second_sight_is_no_second_call() {
     let mut book = Book::new();
-    let Recorded::Written { body: Body::Usage(record), .. } = book.record(observation("a", NOW), NOW) else {
+    let Recorded::Written {
+        body: Body::Usage(record),
+        ..
+    } = book.record(observation("a", NOW), NOW)
+    else {
         panic!("a new call is written");
     };
     assert_eq!(record.cost.unwrap().to_string(), "0.0165");
-    assert!(matches!(book.record(observation("a", NOW), NOW), Recorded::Known(Loss::Copy)));
+    assert!(matches!(
+        book.record(observation("a", NOW), NOW),
+        Recorded::Known(Loss::Copy)
+    ));
     let mut better = observation("a", NOW);
     better.tokens.output = 900;
-    let Recorded::Written { body: Body::Amend { replaces, reason, .. }, .. } = book.record(better, NOW) else {
+    let Recorded::Written {
+        body: Body::Amend { replaces, reason, .. },
+        ..
+    } = book.record(better, NOW)
+    else {
         panic!("a better record amends");
     };
     assert_eq!((replaces, reason), (1, AmendReason::Better));
@@ -86,19 +111,31 @@ fn calls_without_a_session_share_the_open_one_until_it_is_reset() {
     let mut book = Book::new();
     let mut seen = observation("a", NOW);
     seen.who.session = "".into();
-    let Recorded::Written { opened: Some(Body::SessionReset { ended, started, .. }), .. } =
-        book.record(seen.clone(), NOW)
+    let Recorded::Written {
+        opened: Some(Body::SessionReset { ended, started, .. }),
+        ..
+    } = book.record(seen.clone(), NOW)
     else {
         panic!("a session is opened");
     };
     assert_eq!(&*ended, "");
     seen.key = crate::id::Key::new(0, &["b"]);
-    let Recorded::Written { opened: None, body: Body::Usage(record), .. } = book.record(seen, NOW) else {
+    let Recorded::Written {
+        opened: None,
+        body: Body::Usage(record),
+        ..
+    } = book.record(seen, NOW)
+    else {
         panic!("the open session is used");
     };
     assert_eq!(record.seen.who.session, started);
     let reset = book.draft.reset_session(&"claude-code".into(), NOW).unwrap();
-    let Body::SessionReset { ended, started: next, .. } = &reset else { panic!("a reset") };
+    let Body::SessionReset {
+        ended, started: next, ..
+    } = &reset
+    else {
+        panic!("a reset")
+    };
     assert_eq!(*ended, started);
     assert_ne!(*next, started);
 }
@@ -108,8 +145,14 @@ fn before_the_purge_horizon_nothing_counts_again() {
     let mut book = Book::new();
     let body = book.draft.purge(NOW - 1_000, 0, NOW).unwrap().unwrap();
     book.write(body, None, NOW);
-    assert!(matches!(book.record(observation("a", NOW - 1_001), NOW), Recorded::TooOld));
-    assert!(matches!(book.record(observation("a", NOW - 1_000), NOW), Recorded::Written { .. }));
+    assert!(matches!(
+        book.record(observation("a", NOW - 1_001), NOW),
+        Recorded::TooOld
+    ));
+    assert!(matches!(
+        book.record(observation("a", NOW - 1_000), NOW),
+        Recorded::Written { .. }
+    ));
     assert_eq!(book.draft.purge(NOW - 2_000, 0, NOW).unwrap(), None);
     assert!(book.draft.purge(NOW + 1, 0, NOW).is_err());
 }
@@ -127,7 +170,10 @@ fn what_is_wrong_is_named() {
         (with(|s| s.who.project = "x".repeat(1025).into()), "project"),
         (with(|s| s.at_ms = NOW + MAX_AHEAD_MS + 1), "at_ms"),
         (with(|s| s.at_ms = 0), "at_ms"),
-        (with(|s| s.tokens.cache_read = MAX_TOKENS_PER_CALL + 1), "tokens.cache_read"),
+        (
+            with(|s| s.tokens.cache_read = MAX_TOKENS_PER_CALL + 1),
+            "tokens.cache_read",
+        ),
         (with(|s| s.tokens.reasoning = 801), "tokens.reasoning"),
         (with(|s| s.reported_cost = Some(Pico(-1))), "reported_cost"),
     ];
@@ -137,7 +183,9 @@ fn what_is_wrong_is_named() {
             other => panic!("{wrong}: {other:?}"),
         }
     }
-    let read = draft.prepare(with(|s| s.tokens.reasoning = 801), NOW, Manner::Read).unwrap();
+    let read = draft
+        .prepare(with(|s| s.tokens.reasoning = 801), NOW, Manner::Read)
+        .unwrap();
     assert_eq!(read.tokens.reasoning, 800);
 }
 
@@ -150,7 +198,10 @@ fn gaps_are_filled_and_notes_are_cut() {
     seen.provider = "".into();
     seen.who.context = Some("ä".repeat(300).into());
     let seen = draft.prepare(seen, NOW, Manner::Ask).unwrap();
-    assert_eq!((&*seen.who.agent, &*seen.who.user, &*seen.provider), ("api", "me", "anthropic"));
+    assert_eq!(
+        (&*seen.who.agent, &*seen.who.user, &*seen.provider),
+        ("api", "me", "anthropic")
+    );
     assert_eq!(seen.who.context.unwrap().chars().count(), 200);
 }
 
@@ -172,8 +223,15 @@ fn replaying_the_entries_or_a_checkpoint_and_the_rest_gives_the_same_state() {
     let account = book.draft.open_account(budget).unwrap();
     let body = book.draft.set_budget_body(&account);
     book.write(body, None, NOW);
-    let row = PriceRow { model: "mine".into(), ..(*PriceBook::bundled().get("", "gpt-4o", NOW).unwrap()).clone() };
-    let row = PriceRow { origin: crate::price::Origin::Override, provider: "".into(), ..row };
+    let row = PriceRow {
+        model: "mine".into(),
+        ..(*PriceBook::bundled().get("", "gpt-4o", NOW).unwrap()).clone()
+    };
+    let row = PriceRow {
+        origin: crate::price::Origin::Override,
+        provider: "".into(),
+        ..row
+    };
     let body = book.draft.set_prices_body(&[row]).unwrap();
     book.write(body, None, NOW);
     let mut checkpoint = Vec::new();
@@ -190,7 +248,11 @@ fn replaying_the_entries_or_a_checkpoint_and_the_rest_gives_the_same_state() {
             checkpoint = book.draft.save();
         }
     }
-    let alerts = book.entries.iter().filter(|(e, _)| matches!(e.body, Body::BudgetAlert { .. })).count();
+    let alerts = book
+        .entries
+        .iter()
+        .filter(|(e, _)| matches!(e.body, Body::BudgetAlert { .. }))
+        .count();
     assert!(alerts >= 2, "{alerts} alerts");
     let saved = book.draft.save();
     let mut from_all = Draft::new(rules());
@@ -202,7 +264,10 @@ fn replaying_the_entries_or_a_checkpoint_and_the_rest_gives_the_same_state() {
             from_checkpoint.replay(entry, previous.as_ref());
         }
     }
-    assert_eq!(String::from_utf8(from_all.save()).unwrap(), String::from_utf8(saved.clone()).unwrap());
+    assert_eq!(
+        String::from_utf8(from_all.save()).unwrap(),
+        String::from_utf8(saved.clone()).unwrap()
+    );
     assert_eq!(from_checkpoint.save(), saved);
     assert_eq!(Draft::load(rules(), &saved).unwrap().save(), saved);
     assert!(Draft::load(rules(), b"{}").is_none());

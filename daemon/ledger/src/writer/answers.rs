@@ -74,7 +74,9 @@ fn receipts(shared: &Shared, pending: Vec<Pending>) -> Result<Vec<Receipt>, Ledg
 
 fn session(shared: &Shared, record: &Record) -> Result<SessionRow, LedgerError> {
     let who = &record.seen.who;
-    let row = shared.slot.read(|store| Ok(store.session(&who.agent, &who.session)?))?;
+    let row = shared
+        .slot
+        .read(|store| Ok(store.session(&who.agent, &who.session)?))?;
     Ok(row.unwrap_or_else(|| SessionRow {
         session: who.session.clone(),
         agent: who.agent.clone(),

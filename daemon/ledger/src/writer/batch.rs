@@ -19,7 +19,7 @@ use crate::error::LedgerError;
 use crate::ops::{Bulk, Quick, Reply};
 use crate::seed;
 use crate::shared::Shared;
-use crate::store::{Batch, DropReason, Dropped, Known, Staged, StoreError};
+use crate::store::{Batch, DropReason, Dropped, Known, Staged, StoreError, same_call};
 
 /// A batch in the making.
 pub(crate) struct Turn<'a> {
@@ -58,12 +58,20 @@ impl<'a> Turn<'a> {
         keys.sort_unstable();
         keys.dedup();
         let found = super::guarded(|| {
-            shared.slot.read(|store| Ok(store.known(&keys)?)).map_err(|error| match error {
-                LedgerError::Store(error) => error,
-                other => StoreError::Io(other.to_string()),
-            })
+            shared
+                .slot
+                .read(|store| Ok(store.known(&keys)?))
+                .map_err(|error| match error {
+                    LedgerError::Store(error) => error,
+                    other => StoreError::Io(other.to_string()),
+                })
         })?;
-        let known = keys.into_iter().zip(found).filter_map(|(key, known)| Some((key, known?))).collect();
+        // Under their own keys: two of the keys that were asked for may be one call.
+        let known = found
+            .into_iter()
+            .flatten()
+            .map(|known| (known.record.seen.key, known))
+            .collect();
         // The sequence is the order; a clock that jumps back does not make it go back.
         let now_ms = shared.clock.now_ms().max(draft.state.last_recorded_ms);
         Ok(Turn {
@@ -95,7 +103,10 @@ impl<'a> Turn<'a> {
                     for body in bodies {
                         self.push(body, None);
                     }
-                    let made = self.batch.entries[from..].iter().map(|staged| staged.entry.clone()).collect();
+                    let made = self.batch.entries[from..]
+                        .iter()
+                        .map(|staged| staged.entry.clone())
+                        .collect();
                     self.answers.push(Answer::Change(reply, made));
                 }
                 Err(error) => drop(reply.send(Err(error))),
@@ -120,7 +131,11 @@ impl<'a> Turn<'a> {
     /// Adds an entry, and the alerts that it sets off after it.
     fn push(&mut self, body: Body, previous: Option<Box<Record>>) -> (u64, Vec<Crossing>) {
         let seq = self.draft.state.last_seq + 1;
-        let entry = Entry { seq, recorded_at_ms: self.now_ms, body };
+        let entry = Entry {
+            seq,
+            recorded_at_ms: self.now_ms,
+            body,
+        };
         let crossings = self.draft.apply(&entry, previous.as_deref());
         self.batch.entries.push(Staged { entry, previous });
         for crossing in &crossings {
@@ -129,10 +144,17 @@ impl<'a> Turn<'a> {
         (seq, crossings)
     }
 
+    /// Takes out what is known of a call.
+    fn take_known(&mut self, key: Key) -> Option<Known> {
+        same_call(key).find_map(|key| self.known.remove(&key))
+    }
+
     /// Records calls that somebody asked to record: all, or none when one is refused.
     fn record(&mut self, calls: Vec<Observation>, reply: Reply<Vec<Receipt>>) {
-        let prepared: Result<Vec<Observation>, Refusal> =
-            calls.into_iter().map(|seen| self.draft.prepare(seen, self.now_ms, Manner::Ask)).collect();
+        let prepared: Result<Vec<Observation>, Refusal> = calls
+            .into_iter()
+            .map(|seen| self.draft.prepare(seen, self.now_ms, Manner::Ask))
+            .collect();
         match prepared {
             Ok(prepared) => {
                 let pending = prepared.into_iter().map(|seen| self.record_one(seen)).collect();
@@ -144,42 +166,73 @@ impl<'a> Turn<'a> {
 
     fn record_one(&mut self, seen: Observation) -> Pending {
         let key = seen.key;
-        let known = self.known.remove(&key);
+        let known = self.take_known(key);
         let new = Candidate::new(seen.clone());
-        let decided = self.draft.record(new, known.as_ref().map(|k| (k.seq, &k.record)), self.now_ms);
+        let decided = self
+            .draft
+            .record(new, known.as_ref().map(|k| (k.seq, &k.record)), self.now_ms);
         match decided {
-            Recorded::Written { opened, body, verdict, costing } => {
+            Recorded::Written {
+                opened,
+                body,
+                verdict,
+                costing,
+            } => {
                 opened.into_iter().for_each(|body| drop(self.push(body, None)));
                 let record = match &body {
                     Body::Usage(record) | Body::Amend { record, .. } => (**record).clone(),
                     _ => unreachable!("a call becomes a usage or an amendment"),
                 };
                 if let (Some(known), Some(verdict)) = (&known, verdict) {
-                    self.drop_loser(&known.record.seen, &seen, verdict);
+                    let key = known.record.seen.key;
+                    self.drop_by(key, source_of(&known.record.seen), source_of(&seen), verdict);
                 }
                 let (seq, alerts) = self.push(body, known.map(|known| Box::new(known.record)));
                 // The same call may come once more in this very batch.
-                self.known.insert(key, Known { seq, record: record.clone() });
-                let outcome = if verdict.is_some() { Outcome::Amended } else { Outcome::Added };
-                Pending { seq, outcome, record, costing, alerts }
+                self.known.insert(
+                    record.seen.key,
+                    Known {
+                        seq,
+                        record: record.clone(),
+                    },
+                );
+                let outcome = if verdict.is_some() {
+                    Outcome::Amended
+                } else {
+                    Outcome::Added
+                };
+                Pending {
+                    seq,
+                    outcome,
+                    record,
+                    costing,
+                    alerts,
+                }
             }
             Recorded::Known(loss) => {
-                self.drop_line(&seen, loss);
+                let held = known.as_ref().map_or(key, |known| known.record.seen.key);
+                self.drop_reason(held, source_of(&seen), loss);
                 let outcome = Outcome::Duplicate;
                 match known {
                     Some(known) => {
                         let record = known.record.clone();
                         let seq = known.seq;
-                        self.known.insert(key, known);
+                        self.known.insert(record.seen.key, known);
                         let costing = self.draft.state.book.cost(&record.seen);
-                        Pending { seq, outcome, record, costing, alerts: Vec::new() }
+                        Pending {
+                            seq,
+                            outcome,
+                            record,
+                            costing,
+                            alerts: Vec::new(),
+                        }
                     }
                     None => self.uncounted(seen, outcome),
                 }
             }
             Recorded::TooOld => {
                 if let Some(known) = known {
-                    self.known.insert(key, known);
+                    self.known.insert(known.record.seen.key, known);
                 }
                 self.uncounted(seen, Outcome::TooOld)
             }
@@ -196,7 +249,13 @@ impl<'a> Turn<'a> {
             waste: Vec::new(),
             seen,
         };
-        Pending { seq: 0, outcome, record, costing, alerts: Vec::new() }
+        Pending {
+            seq: 0,
+            outcome,
+            record,
+            costing,
+            alerts: Vec::new(),
+        }
     }
 
     /// Takes a source's chunk. Lines of one call are merged before they meet the ledger, so a call that streamed in
@@ -213,21 +272,16 @@ impl<'a> Turn<'a> {
                     continue;
                 }
             };
-            match places.entry(seen.key) {
-                std::collections::hash_map::Entry::Vacant(place) => {
-                    place.insert(calls.len());
-                    calls.push(Candidate::new(seen));
-                }
-                std::collections::hash_map::Entry::Occupied(place) => {
-                    let call = &mut calls[*place.get()];
-                    let former = source_of(&call.seen);
-                    let line = source_of(&seen);
-                    let key = seen.key;
-                    let verdict = merge(call, Candidate::new(seen));
-                    imported.duplicates += 1;
-                    self.drop_by(key, former, line, verdict);
-                }
-            }
+            let Some(place) = same_call(seen.key).find_map(|key| places.get(&key).copied()) else {
+                places.insert(seen.key, calls.len());
+                calls.push(Candidate::new(seen));
+                continue;
+            };
+            let call = &mut calls[place];
+            let (key, former, line) = (call.seen.key, source_of(&call.seen), source_of(&seen));
+            let verdict = merge(call, Candidate::new(seen));
+            imported.duplicates += u64::from(verdict != Verdict::Lost(Loss::Reread));
+            self.drop_by(key, former, line, verdict);
         }
         for call in calls {
             self.import_one(call, &mut imported);
@@ -239,15 +293,28 @@ impl<'a> Turn<'a> {
 
     fn import_one(&mut self, call: Candidate, imported: &mut Imported) {
         let key = call.seen.key;
-        let known = self.known.remove(&key);
+        let known = self.take_known(key);
         let line = known.as_ref().map(|_| source_of(&call.seen));
-        match self.draft.record(call, known.as_ref().map(|k| (k.seq, &k.record)), self.now_ms) {
-            Recorded::Written { opened, body, verdict, .. } => {
+        match self
+            .draft
+            .record(call, known.as_ref().map(|k| (k.seq, &k.record)), self.now_ms)
+        {
+            Recorded::Written {
+                opened,
+                body,
+                verdict,
+                ..
+            } => {
                 opened.into_iter().for_each(|body| drop(self.push(body, None)));
                 match (&known, verdict, line) {
                     (Some(known), Some(verdict), Some(line)) => {
                         imported.amended += 1;
-                        self.drop_by(key, source_of(&known.record.seen), line, verdict);
+                        self.drop_by(
+                            known.record.seen.key,
+                            source_of(&known.record.seen),
+                            line,
+                            verdict,
+                        );
                     }
                     _ => imported.added += 1,
                 }
@@ -255,8 +322,8 @@ impl<'a> Turn<'a> {
             }
             Recorded::Known(loss) => {
                 imported.duplicates += u64::from(loss != Loss::Reread);
-                if let Some(line) = line {
-                    self.drop_reason(key, line, loss);
+                if let (Some(known), Some(line)) = (known, line) {
+                    self.drop_reason(known.record.seen.key, line, loss);
                 }
             }
             Recorded::TooOld => imported.too_old += 1,
@@ -271,7 +338,11 @@ impl<'a> Turn<'a> {
             };
             if let Some(record) = self.draft.reprice(&known.record) {
                 let record = Box::new(record);
-                let body = Body::Amend { replaces: known.seq, reason: AmendReason::Repriced, record };
+                let body = Body::Amend {
+                    replaces: known.seq,
+                    reason: AmendReason::Repriced,
+                    record,
+                };
                 self.push(body, Some(Box::new(known.record)));
                 changed += 1;
             }
@@ -287,8 +358,11 @@ impl<'a> Turn<'a> {
             Change::SetPrices(rows) => draft.set_prices_body(&rows)?,
             Change::RemovePrice(provider, model) => draft.remove_price(&provider, &model)?,
             Change::SetBudget(budget) => {
-                let mut account = draft.open_account(budget)?;
-                let seeded = self.shared.slot.read(|store| seed::seed(store, &mut account, now_ms));
+                let mut account = draft.open_account(*budget)?;
+                let seeded = self
+                    .shared
+                    .slot
+                    .read(|store| seed::seed(store, &mut account, now_ms));
                 self.tell(seeded)?;
                 // Calls of this very batch are not in the store yet.
                 for staged in &self.batch.entries {
@@ -323,14 +397,6 @@ impl<'a> Turn<'a> {
             });
             LedgerError::Unavailable(format!("{text}; nothing was written"))
         })
-    }
-
-    fn drop_loser(&mut self, known: &Observation, new: &Observation, verdict: Verdict) {
-        self.drop_by(new.key, source_of(known), source_of(new), verdict);
-    }
-
-    fn drop_line(&mut self, seen: &Observation, loss: Loss) {
-        self.drop_reason(seen.key, source_of(seen), loss);
     }
 
     /// Notes the line that lost: the former one when it was replaced, else the new one.

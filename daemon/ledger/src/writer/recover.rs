@@ -29,12 +29,20 @@ struct Doubt {
 impl Writer {
     /// Returns when the ledger can write again, or when it is being closed.
     pub(super) fn recover(&mut self, trouble: Trouble) {
-        let Trouble { error, batch, waiting } = trouble;
+        let Trouble {
+            error,
+            batch,
+            waiting,
+        } = trouble;
         tracing::error!(%error, "the ledger cannot write; it stays readable and tries again");
         let shared = self.shared.clone();
         let mut reason = error.to_string();
         shared.set_health(Health::ReadOnly(reason.clone()));
-        let mut doubt = Doubt { batch, waiting, since: Instant::now() };
+        let mut doubt = Doubt {
+            batch,
+            waiting,
+            since: Instant::now(),
+        };
         // Only a failed read or write leaves it open whether the batch is durable; everything else is a plain no.
         if !matches!(error, StoreError::Io(_) | StoreError::Damaged(_)) {
             doubt.refuse(&format!("{reason}; nothing was written"));
@@ -70,7 +78,10 @@ impl Writer {
         let store = self.reopen(reason)?;
         doubt.resolve(&*store, &self.shared)?;
         self.shared.publish(&self.draft.state);
-        let probe = Batch { checkpoint: Some(self.draft.save()), ..Batch::default() };
+        let probe = Batch {
+            checkpoint: Some(self.draft.save()),
+            ..Batch::default()
+        };
         if let Err(error) = guarded(|| store.append(&probe)) {
             // A store that failed once may refuse reads too; a fresh one does not.
             drop(store);

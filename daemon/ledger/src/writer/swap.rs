@@ -17,7 +17,7 @@ impl Writer {
         staged: Option<PathBuf>,
         reply: Reply<Swapped>,
         permit: OwnedSemaphorePermit,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Box<Trouble>> {
         self.save();
         let shared = self.shared.clone();
         shared.slot.empty("another ledger is being put in place");
@@ -59,12 +59,17 @@ impl Writer {
 
     fn install(&mut self, staged: Option<&Path>, aside: PathBuf) -> Result<Swapped, StoreError> {
         let place = self.shared.place.clone();
-        let installed = staged.map_or(Ok(()), |staged| place.install(staged)).and_then(|()| {
-            let store = self.reopen("another ledger is being put in place")?;
-            guarded(|| store.stats())
-        });
+        let installed = staged
+            .map_or(Ok(()), |staged| place.install(staged))
+            .and_then(|()| {
+                let store = self.reopen("another ledger is being put in place")?;
+                guarded(|| store.stats())
+            });
         match installed {
-            Ok(stats) => Ok(Swapped { entries: stats.entries, set_aside: aside }),
+            Ok(stats) => Ok(Swapped {
+                entries: stats.entries,
+                set_aside: aside,
+            }),
             Err(error) => {
                 self.shared.slot.empty("the former ledger is being put back");
                 place.install(&aside)?;

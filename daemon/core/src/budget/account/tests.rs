@@ -42,7 +42,10 @@ fn a7_850_000_of_a_million_alerts_once_and_says_85_percent() {
     assert_eq!(account.apply(&record(NOON, 799_999), None, NOON), None);
     let alert = account.apply(&record(NOON + 1, 50_001), None, NOON + 1).unwrap();
     assert_eq!((alert.threshold, alert.percent), (80, 85));
-    assert_eq!(alert.message, "budget daily is at 85 %: 850,000 of 1,000,000 tokens used today");
+    assert_eq!(
+        alert.message,
+        "budget daily is at 85 %: 850,000 of 1,000,000 tokens used today"
+    );
     assert_eq!(account.apply(&record(NOON + 2, 10), None, NOON + 2), None);
     let critical = account.apply(&record(NOON + 3, 100_000), None, NOON + 3).unwrap();
     assert_eq!((critical.threshold, critical.percent), (95, 95));
@@ -50,7 +53,9 @@ fn a7_850_000_of_a_million_alerts_once_and_says_85_percent() {
     assert_eq!((limit.threshold, limit.percent), (100, 125));
     assert_eq!(account.apply(&record(NOON + 5, 900_000), None, NOON + 5), None);
     assert_eq!(account.view(NOON + 6).state, "exceeded");
-    let tomorrow = account.apply(&record(NOON + DAY, 850_000), None, NOON + DAY).unwrap();
+    let tomorrow = account
+        .apply(&record(NOON + DAY, 850_000), None, NOON + DAY)
+        .unwrap();
     assert_eq!(tomorrow.threshold, 80);
     assert_eq!(tomorrow.window_start_ms, NOON + DAY / 2);
 }
@@ -58,7 +63,13 @@ fn a7_850_000_of_a_million_alerts_once_and_says_85_percent() {
 #[test]
 fn a_jump_over_all_thresholds_is_one_alert() {
     let mut account = account(Span::Day);
-    assert_eq!(account.apply(&record(NOON, 2_000_000), None, NOON).unwrap().threshold, 100);
+    assert_eq!(
+        account
+            .apply(&record(NOON, 2_000_000), None, NOON)
+            .unwrap()
+            .threshold,
+        100
+    );
     assert_eq!(account.apply(&record(NOON, 1), None, NOON), None);
 }
 
@@ -67,7 +78,14 @@ fn amendments_correct_the_counter_and_past_windows_do_not_count() {
     let mut account = account(Span::Day);
     account.apply(&record(NOON, 500_000), None, NOON);
     account.apply(&record(NOON, 300_000), Some(&record(NOON, 500_000)), NOON);
-    assert_eq!(account.view(NOON).used, Used { tokens: 300_000, cost: Pico(300_000), requests: 1 });
+    assert_eq!(
+        account.view(NOON).used,
+        Used {
+            tokens: 300_000,
+            cost: Pico(300_000),
+            requests: 1
+        }
+    );
     account.apply(&record(NOON - DAY, 500_000), None, NOON);
     assert_eq!(account.view(NOON).used.tokens, 300_000);
     // Moved into yesterday: it leaves today.
@@ -90,7 +108,10 @@ fn hours_run_from_the_full_hour_of_the_first_call() {
     let at = NOON + 20 * 60_000;
     account.apply(&record(at, 10), None, at);
     let view = account.view(at + 1);
-    assert_eq!((view.window_start_ms, view.resets_at_ms), (NOON, NOON + 5 * HOUR_MS));
+    assert_eq!(
+        (view.window_start_ms, view.resets_at_ms),
+        (NOON, NOON + 5 * HOUR_MS)
+    );
     let next = NOON + 5 * HOUR_MS + 1;
     assert_eq!(account.view(next).used, Used::default());
     account.apply(&record(next, 3), None, next);
@@ -130,5 +151,8 @@ fn the_highest_share_counts_and_the_scope_restricts() {
     assert_eq!(account.view(NOON).resets_at_ms, 0);
     call.cost = Some(Pico(750));
     let alert = account.apply(&call, None, NOON).unwrap();
-    assert_eq!(alert.message, "budget daily is at 85 %: $0.00000000085 of $0.000000001 used since it was set");
+    assert_eq!(
+        alert.message,
+        "budget daily is at 85 %: $0.00000000085 of $0.000000001 used since it was set"
+    );
 }
