@@ -209,3 +209,127 @@ impl Pause {
         true
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+    use tokmon_proto::v1::{StatusRequest, StopRequest};
+
+    const OPTIONS: Options = Options {
+        start: false,
+        timeout: Duration::from_secs(5),
+        name: String::new(),
+    };
+
+    fn home() -> (tempfile::TempDir, Paths) {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::under(dir.path());
+        (dir, paths)
+    }
+
+    #[tokio::test]
+    async fn a_running_daemon_is_reached() {
+        let (_dir, paths) = home();
+        let daemon = Fake {
+            contract: CONTRACT,
+            pid: 7,
+        }
+        .serve(&paths);
+        let client = connect(&paths, &OPTIONS).await.unwrap();
+        assert_eq!(client.status(StatusRequest {}).await.unwrap().pid, 7);
+        let refused = client.stop(StopRequest {}).await.unwrap_err();
+        assert_eq!(
+            (refused.kind(), refused.hint.as_deref()),
+            (Kind::Busy, Some("try again"))
+        );
+        daemon.abort();
+    }
+
+    #[tokio::test]
+    async fn another_contract_is_incompatible() {
+        let (_dir, paths) = home();
+        let daemon = Fake {
+            contract: CONTRACT + 1,
+            pid: 7,
+        }
+        .serve(&paths);
+        let error = connect(&paths, &OPTIONS).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Incompatible);
+        assert!(error.message.contains("9.9.9"), "{error}");
+        daemon.abort();
+    }
+
+    #[tokio::test]
+    async fn without_a_daemon_it_says_how_to_start_one() {
+        let (_dir, paths) = home();
+        let error = connect(&paths, &OPTIONS).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert!(error.hint.is_some_and(|h| h.contains("daemon start")));
+    }
+
+    #[tokio::test]
+    async fn a_dead_daemons_socket_is_no_daemon() {
+        let (_dir, paths) = home();
+        let daemon = Fake {
+            contract: CONTRACT,
+            pid: 7,
+        }
+        .serve(&paths);
+        daemon.abort();
+        assert!(daemon.await.unwrap_err().is_cancelled());
+        assert!(paths.socket.exists());
+        assert_eq!(
+            connect(&paths, &OPTIONS).await.unwrap_err().kind(),
+            Kind::Unavailable
+        );
+    }
+
+    #[tokio::test]
+    async fn one_that_accepts_and_says_nothing_does_not_hold_us() {
+        let (_dir, paths) = home();
+        std::fs::create_dir_all(&paths.run_dir).unwrap();
+        std::fs::set_permissions(
+            &paths.run_dir,
+            std::os::unix::fs::PermissionsExt::from_mode(0o700),
+        )
+        .unwrap();
+        let _mute = std::os::unix::net::UnixListener::bind(&paths.socket).unwrap();
+        let options = Options {
+            timeout: Duration::from_millis(50),
+            ..OPTIONS
+        };
+        let error = connect(&paths, &options).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert!(error.message.contains("50ms"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_client_outlives_a_restart_of_the_daemon() {
+        let (_dir, paths) = home();
+        // A runtime of its own takes the daemon's open connections with it.
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        {
+            let _inside = runtime.enter();
+            Fake {
+                contract: CONTRACT,
+                pid: 1,
+            }
+            .serve(&paths);
+        }
+        let client = connect(&paths, &OPTIONS).await.unwrap();
+        runtime.shutdown_background();
+        let second = Fake {
+            contract: CONTRACT,
+            pid: 2,
+        }
+        .serve(&paths);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut pause = Pause::new();
+        // A call that was under way when the connection broke may fail; the next ones reach the new daemon.
+        while !client.status(StatusRequest {}).await.is_ok_and(|s| s.pid == 2) {
+            assert!(pause.wait(deadline).await, "the new daemon was not reached");
+        }
+        second.abort();
+    }
+}

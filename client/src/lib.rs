@@ -14,6 +14,8 @@
 mod client;
 mod connect;
 mod error;
+#[cfg(all(test, unix))]
+mod fake;
 mod start;
 mod trust;
 

@@ -207,27 +207,40 @@ fn start_failed(status: std::process::ExitStatus, output: &Path, from: u64) -> E
         Some(code) => format!("exit code {code}"),
         None => status.to_string(),
     };
-    let mut message = format!("the daemon did not start ({how})");
-    if !said.is_empty() {
-        message.push_str(":\n");
-        message.push_str(&said);
-    }
     let code = status.code();
     let kind = Kind::ALL
         .into_iter()
         .find(|kind| code == Some(i32::from(kind.exit_code())))
-        .unwrap_or(Kind::Unavailable);
-    let error = Error::new(kind, message);
-    if code == Some(EXIT_CONFIG) {
-        return error
-            .with_exit_code(78)
-            .with_hint("correct the configuration; `tokmonctl config path` tells where it is");
+        .unwrap_or(if code == Some(EXIT_CONFIG) {
+            Kind::Invalid
+        } else {
+            Kind::Unavailable
+        });
+    let mut error = Error::new(kind, format!("the daemon did not start ({how})"));
+    // Its last words are a message and a hint in the same form as ours.
+    let hint = said.iter().rev().find_map(|line| line.strip_prefix("hint: "));
+    let message = said.iter().rposition(|line| line.starts_with("tokmond: "));
+    let told: Vec<&str> = said[message.unwrap_or(0)..]
+        .iter()
+        .filter(|line| !line.starts_with("hint: "))
+        .map(|line| line.strip_prefix("tokmond: ").unwrap_or(line))
+        .collect();
+    if !told.is_empty() {
+        error.message.push_str(": ");
+        error.message.push_str(&told.join("\n"));
     }
-    error.with_hint(format!("its output is in {}", output.display()))
+    if code == Some(EXIT_CONFIG) {
+        error = error.with_exit_code(78);
+    }
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None if told.is_empty() => error.with_hint("see `tokmonctl daemon logs`"),
+        None => error,
+    }
 }
 
 /// The last lines that were written to `file` after position `from`.
-fn last_lines(file: &Path, from: u64) -> io::Result<String> {
+fn last_lines(file: &Path, from: u64) -> io::Result<Vec<String>> {
     let mut file = File::open(file)?;
     let end = file.metadata()?.len();
     let begin = from.max(end.saturating_sub(QUOTED_BYTES));
@@ -237,7 +250,7 @@ fn last_lines(file: &Path, from: u64) -> io::Result<String> {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
     let first = lines.len().saturating_sub(QUOTED_LINES);
-    Ok(lines[first..].join("\n"))
+    Ok(lines[first..].iter().map(|l| (*l).to_owned()).collect())
 }
 
 fn create_private(dir: &Path) -> Result<(), Error> {
@@ -258,4 +271,115 @@ fn cannot(do_what: &str, path: &Path, error: &io::Error) -> Error {
         _ => Kind::Unavailable,
     };
     Error::new(kind, format!("cannot {do_what} {}: {error}", path.display()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+    use std::time::Duration;
+    use tokmon_proto::CONTRACT;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("src/fixtures")
+            .join(name)
+    }
+
+    fn home() -> (tempfile::TempDir, Paths) {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::under(dir.path());
+        (dir, paths)
+    }
+
+    fn output(paths: &Paths) -> String {
+        fs::read_to_string(paths.log_dir.join(OUTPUT_NAME)).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn ten_clients_start_one_daemon() {
+        let (_dir, paths) = home();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let program = fixture("ready-later.sh");
+        let clients: Vec<_> = (0..10)
+            .map(|_| {
+                let (paths, program) = (paths.clone(), program.clone());
+                tokio::spawn(async move { ensure_running(&paths, &program, deadline).await })
+            })
+            .collect();
+        // The socket opens only after the program has been started.
+        let mut pause = Pause::new();
+        while output(&paths).is_empty() {
+            assert!(pause.wait(deadline).await, "nothing was started");
+        }
+        let daemon = Fake {
+            contract: CONTRACT,
+            pid: 1,
+        }
+        .serve(&paths);
+        for client in clients {
+            client.await.unwrap().unwrap();
+        }
+        assert_eq!(output(&paths), "started\n");
+        daemon.abort();
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_passed_on_with_its_exit_code() {
+        let (_dir, paths) = home();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let error = ensure_running(&paths, &fixture("bad-config.sh"), deadline)
+            .await
+            .unwrap_err();
+        assert_eq!((error.kind(), error.exit_code()), (Kind::Invalid, 78));
+        let said =
+            "the daemon did not start (exit code 78): config.toml: retention.days must be a whole number";
+        assert_eq!(error.message, said);
+        assert_eq!(error.hint.as_deref(), Some("allowed is 1 to 36500"));
+    }
+
+    #[tokio::test]
+    async fn one_that_never_gets_ready_is_not_waited_for_forever() {
+        let (_dir, paths) = home();
+        let deadline = Instant::now() + Duration::from_millis(100);
+        let error = ensure_running(&paths, &fixture("ready-later.sh"), deadline)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert!(error.message.contains("ready in time"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_cannot_run_is_named() {
+        let (dir, paths) = home();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let error = ensure_running(&paths, &dir.path().join("none"), deadline)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(error.message.contains("none"), "{error}");
+    }
+
+    #[test]
+    fn the_neighbour_comes_before_the_path() {
+        let (beside, path) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let search_both = || search(Some(beside.path().to_owned()), path.path().as_os_str());
+        assert_eq!(search_both(), None);
+        let install = |dir: &Path| {
+            let file = dir.join(PROGRAM);
+            fs::copy(fixture("bad-config.sh"), &file).unwrap();
+            file
+        };
+        let on_path = install(path.path());
+        assert_eq!(search_both(), Some(on_path));
+        let neighbour = install(beside.path());
+        assert_eq!(search_both(), Some(neighbour));
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(PROGRAM), "").unwrap();
+        assert_eq!(search(Some(dir.path().to_owned()), OsStr::new("relative:")), None);
+    }
 }
