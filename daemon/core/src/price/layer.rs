@@ -35,6 +35,8 @@ enum Fit {
     Vendor,
     /// The row holds for every provider.
     Any,
+    /// Nobody says whose model it is, and the layer knows that very name from one provider alone.
+    Only,
 }
 
 impl Layer {
@@ -115,13 +117,22 @@ impl Layer {
     pub(super) fn find(&self, id: &ModelId, raw: &str) -> Vec<Arc<Priced>> {
         for name in id.names() {
             let places = self.index.get(name).map(Vec::as_slice).unwrap_or_default();
+            // A name with a tag is of a local runner's kind: the same one may run anywhere.
+            let anybodys = id.provider.is_empty() && id.vendor.is_none() && !id.local && !name.contains(':');
+            let mut providers = places
+                .iter()
+                .map(|&at| &self.entries[at].provider)
+                .filter(|name| !name.is_empty());
+            let only = providers
+                .next()
+                .filter(|first| anybodys && providers.all(|other| other == *first));
             let suits = |&at: &usize| {
                 let entry = &self.entries[at];
-                let exact = entry.raw != raw && entry.also.iter().all(|also| also != raw);
+                let respelt = entry.raw != raw && entry.also.iter().all(|also| also != raw);
                 // Then the plainer name: one without a region before it.
                 Some((
-                    fit(entry, id)?,
-                    exact,
+                    fit(entry, id, only)?,
+                    respelt,
                     entry.raw.len(),
                     entry.raw.as_str(),
                     entry.provider.as_str(),
@@ -150,13 +161,15 @@ fn place(row: &PriceRow) -> (String, String, Option<i32>) {
     )
 }
 
-fn fit(entry: &Entry, id: &ModelId) -> Option<Fit> {
+fn fit(entry: &Entry, id: &ModelId, only: Option<&String>) -> Option<Fit> {
     if entry.provider.is_empty() {
         Some(Fit::Any)
     } else if entry.provider == id.provider {
         Some(Fit::Provider)
     } else if id.vendor == Some(entry.provider.as_str()) {
         Some(Fit::Vendor)
+    } else if only == Some(&entry.provider) {
+        Some(Fit::Only)
     } else {
         None
     }

@@ -331,6 +331,33 @@ fn an_own_price_may_hold_for_every_provider() {
 }
 
 #[test]
+fn a_name_that_one_provider_alone_has_needs_no_provider() {
+    let mut book = PriceBook::bundled();
+    book.import(vec![
+        row("openai", "house-model", None, "3"),
+        row("groq", "open-model", None, "1"),
+        row("deepinfra", "open-model", None, "2"),
+        row("groq", "open:8b", None, "1"),
+    ]);
+    for (provider, model, price) in [
+        ("", "house-model", "3"),
+        ("openai", "house-model", "3"),
+        ("anthropic", "house-model", "unpriced"),
+        ("", "open-model", "unpriced"),
+        ("groq", "open-model", "1"),
+        ("", "open:8b", "unpriced"),
+        ("groq", "open:8b", "1"),
+        ("", "embed-v4.0", "0.12"),
+    ] {
+        assert_eq!(
+            input_price(&book, provider, model, NOON),
+            price,
+            "{provider} {model}"
+        );
+    }
+}
+
+#[test]
 fn a_region_has_its_own_price_where_the_book_names_it() {
     let mut book = PriceBook::bundled();
     book.import(vec![
