@@ -80,10 +80,14 @@ impl<S: Sink> Scanner<S> {
                 );
             }
             let walk = Walk::of(self.roots[source].agent, &dir, 0);
-            if !self.roots[source].absent {
-                self.forget_vanished(source);
-            }
             self.take(source, walk, true)?;
+        }
+        // Only now: a file may have moved from one source to another.
+        for source in 0..self.roots.len() {
+            if !self.roots[source].absent && self.forget_vanished(source) {
+                self.flush(source)?;
+                self.tally(source);
+            }
         }
         self.finish()
     }
@@ -233,11 +237,14 @@ impl<S: Sink> Scanner<S> {
     }
 
     /// Files that are gone keep their calls; only where they were read to is forgotten.
-    fn forget_vanished(&mut self, source: usize) {
-        for name in self.table.vanished(source) {
-            self.table.remove(&name);
-            self.chunk.forgotten.push(name);
+    fn forget_vanished(&mut self, source: usize) -> bool {
+        let vanished = self.table.vanished(source);
+        for name in &vanished {
+            self.table.remove(name);
         }
+        let any = !vanished.is_empty();
+        self.chunk.forgotten.extend(vanished);
+        any
     }
 
     fn flush(&mut self, source: usize) -> Result<(), SinkError> {
@@ -268,12 +275,8 @@ impl<S: Sink> Scanner<S> {
     }
 
     fn show(&mut self, source: usize, problem: Option<String>, whole: bool, busy: bool) {
-        let tally = self.table.tally(source);
+        self.tally(source);
         self.shared.source(source, |status| {
-            (status.files, status.files_done) = (tally.files, tally.files_done);
-            (status.bytes, status.bytes_read) = (tally.bytes, tally.bytes_read);
-            status.records = tally.records;
-            status.parse_failures = tally.failures + status.refused;
             if whole || problem.is_some() {
                 status.error = problem.unwrap_or_default();
             }
@@ -284,6 +287,17 @@ impl<S: Sink> Scanner<S> {
             };
         });
         self.shared.publish(true);
+    }
+
+    /// Sums the source's files up.
+    fn tally(&self, source: usize) {
+        let tally = self.table.tally(source);
+        self.shared.source(source, |status| {
+            (status.files, status.files_done) = (tally.files, tally.files_done);
+            (status.bytes, status.bytes_read) = (tally.bytes, tally.bytes_read);
+            status.records = tally.records;
+            status.parse_failures = tally.failures + status.refused;
+        });
     }
 }
 

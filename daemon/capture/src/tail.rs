@@ -6,6 +6,7 @@ use std::path::Path;
 
 use tokmon_core::limits::MAX_LINE_BYTES;
 
+use crate::agents::is_whole_line;
 use crate::walk::Stat;
 
 /// Bytes that are read at once; the buffer grows only for longer lines.
@@ -45,8 +46,8 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Reads what is new behind `from`; returns the file as it was when it was opened. A line without an end stays
-    /// for the next time.
+    /// Reads what is new behind `from`; returns the file as it was when it was opened. A line that is not
+    /// finished stays for the next time.
     pub(crate) fn read(&mut self, path: &Path, from: Mark, to: &mut dyn Lines) -> io::Result<Stat> {
         let mut file = File::open(path)?;
         let meta = file.metadata()?;
@@ -127,8 +128,17 @@ impl Tail {
             let searched = filled;
             filled += read;
             if read == 0 {
-                if packed && filled > 0 && !dropping {
-                    to.lines(&self.buffer[..filled], block_at);
+                // The end of a line may be missing at the end of the file; half an object is never a whole one.
+                let line = &self.buffer[..filled];
+                if filled > 0 && !dropping && (packed || is_whole_line(line)) {
+                    to.lines(line, block_at);
+                    if !packed {
+                        self.remember(filled);
+                        to.reached(Mark {
+                            offset: block_at + filled as u64,
+                            tail_hash: hash(&self.recent),
+                        });
+                    }
                 }
                 return Ok(());
             }

@@ -80,6 +80,16 @@ impl Origin {
     }
 }
 
+/// Whether a line is a whole JSON object, though nothing ends it. Looked at only where a file stops.
+pub(crate) fn is_whole_line(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    if line.first() != Some(&b'{') || line.last() != Some(&b'}') {
+        return false;
+    }
+    let mut reader = json::Reader::new(line);
+    reader.skip().and_then(|()| reader.end()).is_ok()
+}
+
 /// What a parser found.
 #[derive(Debug, Default)]
 pub struct Found {
