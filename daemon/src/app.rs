@@ -22,7 +22,7 @@ use crate::process::{self, Note, Signals, Wish};
 use crate::{clock, health, logging, parts, retention, rpc, usage_log};
 
 /// What the doors need of the house.
-pub struct App {
+pub(crate) struct App {
     /// The ledger.
     pub ledger: Ledger,
     /// Capture of agents' files; `None` when switched off.
@@ -44,7 +44,7 @@ pub struct App {
 }
 
 /// Runs the daemon until it is told to stop.
-pub fn run(paths: Paths, layers: Layers, config: Config) -> Result<(), Failure> {
+pub(crate) fn run(paths: Paths, layers: Layers, config: Config) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_keep_alive(Duration::from_secs(2))

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokmon_ledger::{Clock, SystemClock};
 
 /// The environment variable that replaces the clock.
-pub const CLOCK_VAR: &str = "TOKMON_CLOCK";
+pub(crate) const CLOCK_VAR: &str = "TOKMON_CLOCK";
 
 struct FixedClock(i64);
 
@@ -29,7 +29,7 @@ impl Clock for FileClock {
 }
 
 /// The clock that the environment asks for. Errors: the variable's value is not understood.
-pub fn from_env() -> Result<Arc<dyn Clock>, String> {
+pub(crate) fn from_env() -> Result<Arc<dyn Clock>, String> {
     let Ok(text) = std::env::var(CLOCK_VAR) else {
         return Ok(Arc::new(SystemClock));
     };

@@ -4,12 +4,12 @@ use tokmon_ledger::{LedgerError, StoreError};
 use tokmon_proto::error::Kind;
 
 /// Exit code of a bad configuration (sysexits: EX_CONFIG).
-pub const EXIT_CONFIG: u8 = 78;
+pub(crate) const EXIT_CONFIG: u8 = 78;
 
 /// A failure of the process as a whole.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
+pub(crate) struct Failure {
     exit_code: u8,
     message: String,
     hint: Option<String>,
@@ -25,22 +25,22 @@ impl Failure {
     }
 
     /// Something that should be there is not, or cannot be used now.
-    pub fn unavailable(message: impl Into<String>) -> Failure {
+    pub(crate) fn unavailable(message: impl Into<String>) -> Failure {
         Failure::of(Kind::Unavailable, message)
     }
 
     /// Somebody else has it.
-    pub fn conflict(message: impl Into<String>) -> Failure {
+    pub(crate) fn conflict(message: impl Into<String>) -> Failure {
         Failure::of(Kind::Conflict, message)
     }
 
     /// Not ours.
-    pub fn forbidden(message: impl Into<String>) -> Failure {
+    pub(crate) fn forbidden(message: impl Into<String>) -> Failure {
         Failure::of(Kind::Forbidden, message)
     }
 
     /// The configuration is wrong.
-    pub fn config(message: impl Into<String>) -> Failure {
+    pub(crate) fn config(message: impl Into<String>) -> Failure {
         Failure {
             exit_code: EXIT_CONFIG,
             message: message.into(),
@@ -49,7 +49,7 @@ impl Failure {
     }
 
     /// The ledger cannot be opened; says what to do about it.
-    pub fn ledger(path: &std::path::Path, error: &LedgerError) -> Failure {
+    pub(crate) fn ledger(path: &std::path::Path, error: &LedgerError) -> Failure {
         let mut failure = Failure::of(kind_of_ledger(error), format!("{}: {error}", path.display()));
         failure.hint = match error {
             LedgerError::Store(StoreError::Damaged(_)) => Some(
@@ -64,18 +64,18 @@ impl Failure {
     }
 
     /// The process's exit code.
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         self.exit_code
     }
 
     /// What the user can do, when something helps.
-    pub fn hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 }
 
 /// The error kind that a ledger error is told as.
-pub fn kind_of_ledger(error: &LedgerError) -> Kind {
+pub(crate) fn kind_of_ledger(error: &LedgerError) -> Kind {
     match error {
         LedgerError::Refused(refusal) => kind_of_refusal(refusal),
         LedgerError::Busy => Kind::Busy,
@@ -90,7 +90,7 @@ pub fn kind_of_ledger(error: &LedgerError) -> Kind {
 }
 
 /// The error kind that a refusal is told as.
-pub fn kind_of_refusal(refusal: &tokmon_core::refusal::Refusal) -> Kind {
+pub(crate) fn kind_of_refusal(refusal: &tokmon_core::refusal::Refusal) -> Kind {
     use tokmon_core::refusal::Refusal;
     match refusal {
         Refusal::Invalid { .. } => Kind::Invalid,

@@ -10,10 +10,10 @@ use tonic_health::server::HealthReporter;
 use crate::process::{self, Note};
 
 /// The service whose health tells whether records can be written. The empty name tells whether the daemon runs.
-pub const WRITES: &str = "tokmon.v1.UsageService";
+pub(crate) const WRITES: &str = "tokmon.v1.UsageService";
 
 /// Keeps the health service true and the watchdog fed, until cancelled.
-pub async fn run(ledger: Ledger, reporter: HealthReporter, ready: String, cancel: CancellationToken) {
+pub(crate) async fn run(ledger: Ledger, reporter: HealthReporter, ready: String, cancel: CancellationToken) {
     let mut health = ledger.watch_health();
     let watchdog = process::watchdog_interval();
     let mut heartbeat = ledger.heartbeat();

@@ -9,7 +9,7 @@ use crate::error::Failure;
 
 /// Holds the lock until it is dropped; the system drops it when the process ends, however it ends.
 #[derive(Debug)]
-pub struct Instance {
+pub(crate) struct Instance {
     _lock: File,
     /// The user that this process creates files as.
     pub uid: u32,
@@ -17,7 +17,7 @@ pub struct Instance {
 
 impl Instance {
     /// Takes the lock. Errors: conflict when another daemon holds it, unavailable when it cannot be created.
-    pub fn acquire(lock_file: &Path) -> Result<Instance, Failure> {
+    pub(crate) fn acquire(lock_file: &Path) -> Result<Instance, Failure> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -58,7 +58,7 @@ impl Instance {
 }
 
 /// Makes a directory that only we can enter, or checks that the one that exists is ours and closed to others.
-pub fn private_dir(dir: &Path) -> Result<(), Failure> {
+pub(crate) fn private_dir(dir: &Path) -> Result<(), Failure> {
     let fail = |e: io::Error| Failure::unavailable(format!("cannot use directory {}: {e}", dir.display()));
     fs::DirBuilder::new()
         .recursive(true)

@@ -22,7 +22,7 @@ use crate::error::Failure;
 use crate::instance::private_dir;
 
 /// The socket that we listen on.
-pub struct Door {
+pub(crate) struct Door {
     listener: Listener,
     /// Set when we bound it ourselves and unlink it at the end.
     bound: Option<PathBuf>,
@@ -33,7 +33,7 @@ impl Door {
     /// Adopts the socket that systemd hands over, or binds `socket`. The state directory's lock is held, so a socket
     /// file that is there belongs to a dead daemon and is replaced; a live one on the same path (another state
     /// directory with the same TOKMON_SOCKET) is a conflict.
-    pub fn open(socket: &Path, uid: u32) -> Result<Door, Failure> {
+    pub(crate) fn open(socket: &Path, uid: u32) -> Result<Door, Failure> {
         if let Some(listener) = adopted()? {
             return Ok(Door {
                 listener,
@@ -74,12 +74,12 @@ impl Door {
     }
 
     /// The service manager keeps the socket.
-    pub fn is_adopted(&self) -> bool {
+    pub(crate) fn is_adopted(&self) -> bool {
         self.bound.is_none()
     }
 
     /// Accepts connections of our own user, for ever. Others are closed before a byte is read.
-    pub fn incoming(self) -> impl tokio_stream::Stream<Item = io::Result<Conn>> {
+    pub(crate) fn incoming(self) -> impl tokio_stream::Stream<Item = io::Result<Conn>> {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         tokio::spawn(async move {
@@ -156,23 +156,18 @@ fn peer_of(stream: &Stream) -> io::Result<Peer> {
     let uid = creds
         .euid()
         .ok_or_else(|| io::Error::other("the system does not tell"))?;
-    Ok(Peer {
-        uid,
-        pid: creds.pid().and_then(|p| u32::try_from(p).ok()),
-    })
+    Ok(Peer { uid })
 }
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// The user.
     pub uid: u32,
-    /// The process; not known on every system.
-    pub pid: Option<u32>,
 }
 
 /// A connection of our own user.
-pub struct Conn {
+pub(crate) struct Conn {
     stream: Stream,
     peer: Peer,
     _place: OwnedSemaphorePermit,

@@ -24,11 +24,11 @@ use crate::error::Failure;
 
 /// Changes the level while the daemon runs.
 #[derive(Clone)]
-pub struct LevelSwitch(reload::Handle<EnvFilter, Registry>);
+pub(crate) struct LevelSwitch(reload::Handle<EnvFilter, Registry>);
 
 impl LevelSwitch {
     /// Sets the level: error, warn, info, debug or trace.
-    pub fn set(&self, level: &str) {
+    pub(crate) fn set(&self, level: &str) {
         // It fails only when the subscriber is gone, at the very end.
         let _ = self.0.reload(filter(level));
     }
@@ -42,7 +42,7 @@ enum Shape {
 }
 
 /// Starts logging as the configuration says. Errors: the log directory cannot be written.
-pub fn init(config: &Config, log_dir: &Path) -> Result<LevelSwitch, Failure> {
+pub(crate) fn init(config: &Config, log_dir: &Path) -> Result<LevelSwitch, Failure> {
     let output = match config.log_output.as_str() {
         "auto" if std::env::var_os("JOURNAL_STREAM").is_some() => "journald",
         "auto" if std::io::stderr().is_terminal() => "terminal",

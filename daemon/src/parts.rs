@@ -11,7 +11,7 @@ use tokmon_ledger::{Clock, Ledger, Settings};
 use crate::config::Config;
 
 /// The ledger's settings.
-pub fn ledger_settings(config: &Config) -> Settings {
+pub(crate) fn ledger_settings(config: &Config) -> Settings {
     Settings {
         book: PriceBook::bundled(),
         waste: config.waste.clone(),
@@ -23,7 +23,7 @@ pub fn ledger_settings(config: &Config) -> Settings {
 }
 
 /// What capture reads, and where to.
-pub fn capture_options(
+pub(crate) fn capture_options(
     config: &Config,
     ledger: Ledger,
     clock: Arc<dyn Clock>,

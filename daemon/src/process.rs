@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the outside wants of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub(crate) enum Wish {
     /// End in good order.
     Stop,
     /// Read the configuration again.
@@ -14,7 +14,7 @@ pub enum Wish {
 }
 
 /// The signals that we listen to.
-pub struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -22,7 +22,7 @@ pub struct Signals {
 
 impl Signals {
     /// Starts to listen. Errors: the system refuses.
-    pub fn listen() -> std::io::Result<Signals> {
+    pub(crate) fn listen() -> std::io::Result<Signals> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -31,7 +31,7 @@ impl Signals {
     }
 
     /// Waits for the next wish.
-    pub async fn next(&mut self) -> Wish {
+    pub(crate) async fn next(&mut self) -> Wish {
         tokio::select! {
             _ = self.terminate.recv() => Wish::Stop,
             _ = self.interrupt.recv() => Wish::Stop,
@@ -42,7 +42,7 @@ impl Signals {
 
 /// What the service manager is told. Without one, nothing happens.
 #[derive(Debug, Clone)]
-pub enum Note {
+pub(crate) enum Note {
     /// The daemon serves.
     Ready(String),
     /// The configuration is being read again.
@@ -57,7 +57,7 @@ pub enum Note {
 
 /// Tells the service manager. A manager that does not listen is no reason to fail.
 #[cfg(target_os = "linux")]
-pub fn tell(note: &Note) {
+pub(crate) fn tell(note: &Note) {
     use sd_notify::NotifyState;
     let sent = match note {
         Note::Ready(status) => sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)]),
@@ -79,7 +79,7 @@ pub fn tell(note: &Note) {
 pub fn tell(_: &Note) {}
 
 /// How often the watchdog wants a sign of life: half of what the service manager allows. `None`: no watchdog.
-pub fn watchdog_interval() -> Option<Duration> {
+pub(crate) fn watchdog_interval() -> Option<Duration> {
     #[cfg(target_os = "linux")]
     return sd_notify::watchdog_enabled().map(|d| d / 2);
     #[cfg(not(target_os = "linux"))]
@@ -87,7 +87,7 @@ pub fn watchdog_interval() -> Option<Duration> {
 }
 
 /// Resident memory of this process in bytes; 0 where the system does not tell.
-pub fn resident_bytes() -> u64 {
+pub(crate) fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
         .lines()

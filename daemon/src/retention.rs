@@ -12,13 +12,13 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// The instant before which records go.
-pub fn horizon_ms(now_ms: i64, days: i64) -> i64 {
+pub(crate) fn horizon_ms(now_ms: i64, days: i64) -> i64 {
     // Whole days, so that a second purge on the same day finds nothing to do.
     (now_ms - days.saturating_mul(DAY_MS)).div_euclid(DAY_MS) * DAY_MS
 }
 
 /// Purges at the start and then four times a day, until cancelled.
-pub async fn run(ledger: Ledger, clock: Arc<dyn Clock>, days: i64, cancel: CancellationToken) {
+pub(crate) async fn run(ledger: Ledger, clock: Arc<dyn Clock>, days: i64, cancel: CancellationToken) {
     loop {
         let horizon = horizon_ms(clock.now_ms(), days);
         match ledger.purge(horizon, false).await {

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::retention::horizon_ms;
 
 /// Follows the ledger until the daemon stops.
-pub async fn run(app: Arc<App>) {
+pub(crate) async fn run(app: Arc<App>) {
     let log = UsageLog {
         dir: app.paths.log_dir.clone(),
         zone: app.config.zone.clone(),

@@ -2,7 +2,7 @@
 
 /// What a key's value may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Allowed {
+pub(crate) enum Allowed {
     /// true or false.
     Bool,
     /// A whole number within bounds, both included.
@@ -21,7 +21,7 @@ pub enum Allowed {
 
 impl Allowed {
     /// For people: what is allowed.
-    pub fn describe(self) -> String {
+    pub(crate) fn describe(self) -> String {
         match self {
             Allowed::Bool => "true or false".to_owned(),
             Allowed::Int(low, high) => format!("a whole number from {low} to {high}"),
@@ -38,7 +38,7 @@ impl Allowed {
 
 /// One configuration key.
 #[derive(Debug, Clone, Copy)]
-pub struct Key {
+pub(crate) struct Key {
     /// Its name: the table and the key in the file, joined by a dot.
     pub name: &'static str,
     /// What its value may be.
@@ -51,7 +51,7 @@ pub struct Key {
 
 impl Key {
     /// The environment variable that sets it: TOKMON_ and the name in capitals, dots as underscores.
-    pub fn variable(&self) -> String {
+    pub(crate) fn variable(&self) -> String {
         format!("TOKMON_{}", self.name.to_uppercase().replace('.', "_"))
     }
 }
@@ -66,7 +66,7 @@ const fn key(name: &'static str, allowed: Allowed, default: &'static str, help: 
 }
 
 /// Every key, in the order in which they are shown.
-pub const KEYS: &[Key] = &[
+pub(crate) const KEYS: &[Key] = &[
     key(
         "timezone",
         Allowed::Zone,
@@ -262,12 +262,12 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// The key of that name.
-pub fn find(name: &str) -> Option<&'static Key> {
+pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|k| k.name == name)
 }
 
 /// The name that was probably meant.
-pub fn nearest(name: &str) -> Option<&'static str> {
+pub(super) fn nearest(name: &str) -> Option<&'static str> {
     KEYS.iter()
         .map(|k| (distance(name, k.name), k.name))
         .min()

@@ -10,7 +10,7 @@ use super::keys::{self, Allowed, KEYS, Key};
 
 /// What the configuration is made from.
 #[derive(Debug, Clone, Default)]
-pub struct Layers {
+pub(crate) struct Layers {
     /// The file's path and text, when it exists.
     pub file: Option<(PathBuf, String)>,
     /// Environment variables that begin with `TOKMON_`.
@@ -21,7 +21,7 @@ pub struct Layers {
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// A fresh install's.
     Default,
     /// The configuration file.
@@ -34,7 +34,7 @@ pub enum Origin {
 
 impl Origin {
     /// The word for it on the wire.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Origin::Default => "default",
             Origin::File => "file",
@@ -46,7 +46,7 @@ impl Origin {
 
 /// A key with its value.
 #[derive(Debug, Clone)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// The key.
     pub key: &'static Key,
     /// Its value, of the kind that the key allows.
@@ -57,7 +57,7 @@ pub struct Setting {
 
 impl Layers {
     /// From the process's environment and the given file and flags. Errors: the file is there but cannot be read.
-    pub fn from_env(file: PathBuf, flags: Vec<String>) -> Result<Layers, String> {
+    pub(crate) fn from_env(file: PathBuf, flags: Vec<String>) -> Result<Layers, String> {
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => Some((file, text)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,

@@ -12,18 +12,16 @@ use jiff::tz::TimeZone;
 use tokmon_core::money::Pico;
 use tokmon_core::waste::WasteRules;
 
-pub use keys::KEYS;
-pub use load::{Layers, Setting};
+pub(crate) use keys::KEYS;
+pub(crate) use load::{Layers, Setting};
 
 /// The configuration in force.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// Each key with its value and where it came from, for `tokmonctl config`.
     pub settings: Vec<Setting>,
     /// The zone where a request names none.
     pub zone: TimeZone,
-    /// Its name.
-    pub zone_name: String,
     /// User of captured calls.
     pub user: String,
     /// error, warn, info, debug or trace.
@@ -66,7 +64,7 @@ pub struct Config {
 
 impl Config {
     /// Joins the layers. Errors name the layer, the key and what is allowed.
-    pub fn load(layers: &Layers) -> Result<Config, String> {
+    pub(crate) fn load(layers: &Layers) -> Result<Config, String> {
         let settings = layers.resolve()?;
         let get = Values(&settings);
         let zone_name = get.text("timezone");
@@ -75,7 +73,6 @@ impl Config {
         } else {
             TimeZone::get(&zone_name).map_err(|e| format!("timezone: {e}"))?
         };
-        let zone_name = zone.iana_name().unwrap_or("UTC").to_owned();
         let waste = waste_rules(&get);
         waste.validate().map_err(|e| e.to_string())?;
         let user = Some(get.text("user"))
@@ -83,7 +80,6 @@ impl Config {
             .unwrap_or_else(login_name);
         Ok(Config {
             zone,
-            zone_name,
             user,
             log_level: get.text("log.level"),
             log_output: get.text("log.output"),

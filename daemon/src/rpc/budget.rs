@@ -13,7 +13,7 @@ use super::{convert, status};
 use crate::app::App;
 
 /// Answers from the ledger's state; changes are entries.
-pub struct Budgets(pub Arc<App>);
+pub(super) struct Budgets(pub Arc<App>);
 
 impl Budgets {
     fn state(&self, account: &Account) -> v1::BudgetState {

@@ -20,13 +20,13 @@ use tonic::Status;
 use super::status::invalid;
 
 /// Money for the wire.
-pub fn money(amount: Pico) -> v1::Money {
+pub(super) fn money(amount: Pico) -> v1::Money {
     let (usd, pico) = amount.split();
     v1::Money { usd, pico }
 }
 
 /// Money from the wire. Errors: the parts' signs differ, or pico is a dollar or more.
-pub fn pico(field: &'static str, money: &v1::Money) -> Result<Pico, Status> {
+pub(super) fn pico(field: &'static str, money: &v1::Money) -> Result<Pico, Status> {
     let in_range = money.pico.unsigned_abs() < 1_000_000_000_000;
     let one_sign = money.usd == 0 || money.pico == 0 || (money.usd < 0) == (money.pico < 0);
     if in_range && one_sign {
@@ -41,7 +41,7 @@ pub fn pico(field: &'static str, money: &v1::Money) -> Result<Pico, Status> {
 }
 
 /// Tokens for the wire.
-pub fn tokens(t: &Tokens) -> v1::Tokens {
+pub(super) fn tokens(t: &Tokens) -> v1::Tokens {
     v1::Tokens {
         input: t.input,
         output: t.output,
@@ -74,7 +74,7 @@ fn tokens_in(t: &v1::Tokens) -> Tokens {
 }
 
 /// A filter from the wire.
-pub fn filter(f: Option<v1::Filter>) -> Filter {
+pub(super) fn filter(f: Option<v1::Filter>) -> Filter {
     let f = f.unwrap_or_default();
     Filter {
         agents: f.agents,
@@ -87,21 +87,8 @@ pub fn filter(f: Option<v1::Filter>) -> Filter {
     }
 }
 
-/// A filter for the wire.
-pub fn filter_out(f: &Filter) -> v1::Filter {
-    v1::Filter {
-        agents: f.agents.clone(),
-        models: f.models.clone(),
-        projects: f.projects.clone(),
-        sessions: f.sessions.clone(),
-        tools: f.tools.clone(),
-        users: f.users.clone(),
-        providers: f.providers.clone(),
-    }
-}
-
 /// The zone that a request names, or the daemon's.
-pub fn zone(name: &str, default: &TimeZone) -> Result<TimeZone, Status> {
+pub(super) fn zone(name: &str, default: &TimeZone) -> Result<TimeZone, Status> {
     if name.is_empty() {
         return Ok(default.clone());
     }
@@ -115,7 +102,7 @@ pub fn zone(name: &str, default: &TimeZone) -> Result<TimeZone, Status> {
 }
 
 /// A window's bounds; 0 is open. Errors: it ends before it begins.
-pub fn window(w: Option<v1::Window>) -> Result<(Option<i64>, Option<i64>), Status> {
+pub(super) fn window(w: Option<v1::Window>) -> Result<(Option<i64>, Option<i64>), Status> {
     let w = w.unwrap_or_default();
     let bound = |ms: i64| (ms != 0).then_some(ms);
     if let (Some(from), Some(to)) = (bound(w.from_ms), bound(w.to_ms)) {
@@ -127,7 +114,7 @@ pub fn window(w: Option<v1::Window>) -> Result<(Option<i64>, Option<i64>), Statu
 }
 
 /// What the daemon adds to a record that it takes from the wire.
-pub struct Intake<'a> {
+pub(super) struct Intake<'a> {
     /// Now, milliseconds.
     pub now_ms: i64,
     /// User of records that name none.
@@ -135,7 +122,7 @@ pub struct Intake<'a> {
 }
 
 /// A record from the wire. Errors name the field.
-pub fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Observation, Status> {
+pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Observation, Status> {
     if usage.model.trim().is_empty() {
         return Err(invalid(
             "model",
@@ -240,7 +227,7 @@ pub fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Observation,
 }
 
 /// A kept record for the wire. `None` when the entry is no record.
-pub fn record(entry: &Entry, rules: &WasteRules) -> Option<v1::Record> {
+pub(super) fn record(entry: &Entry, rules: &WasteRules) -> Option<v1::Record> {
     let (record, replaces) = match &entry.body {
         Body::Usage(record) => (record, 0),
         Body::Amend { replaces, record, .. } => (record, *replaces),
@@ -295,7 +282,7 @@ fn usage(record: &Record) -> v1::Usage {
 }
 
 /// Where a record was read, for the wire.
-pub fn source(p: &Provenance) -> v1::Source {
+pub(super) fn source(p: &Provenance) -> v1::Source {
     v1::Source {
         kind: p.kind.to_string(),
         path: p.path.to_string(),
@@ -305,7 +292,7 @@ pub fn source(p: &Provenance) -> v1::Source {
 }
 
 /// A record's findings for the wire.
-pub fn wastes(record: &Record, rules: &WasteRules) -> Vec<v1::Waste> {
+pub(super) fn wastes(record: &Record, rules: &WasteRules) -> Vec<v1::Waste> {
     let one = |f: &Finding| v1::Waste {
         rule: f.rule.name().to_owned(),
         severity: f.rule.severity().to_owned(),
@@ -317,7 +304,7 @@ pub fn wastes(record: &Record, rules: &WasteRules) -> Vec<v1::Waste> {
 }
 
 /// A sum for the wire.
-pub fn totals(agg: &Agg) -> v1::Totals {
+pub(super) fn totals(agg: &Agg) -> v1::Totals {
     v1::Totals {
         requests: agg.requests,
         tokens: Some(tokens(&agg.tokens)),
@@ -330,7 +317,7 @@ pub fn totals(agg: &Agg) -> v1::Totals {
 }
 
 /// A sum's row for the wire.
-pub fn totals_row(keys: Vec<String>, agg: &Agg) -> v1::TotalsRow {
+pub(super) fn totals_row(keys: Vec<String>, agg: &Agg) -> v1::TotalsRow {
     let bound = |ms: i64| if ms == i64::MAX || ms == i64::MIN { 0 } else { ms };
     v1::TotalsRow {
         keys,
@@ -341,7 +328,7 @@ pub fn totals_row(keys: Vec<String>, agg: &Agg) -> v1::TotalsRow {
 }
 
 /// An entry for followers.
-pub fn follow(entry: &Entry, rules: &WasteRules) -> v1::FollowResponse {
+pub(super) fn follow(entry: &Entry, rules: &WasteRules) -> v1::FollowResponse {
     use v1::follow_response::Entry as Wire;
     let other = |kind: &str| Wire::Other(kind.to_owned());
     let wire = match &entry.body {
@@ -374,7 +361,7 @@ pub fn follow(entry: &Entry, rules: &WasteRules) -> v1::FollowResponse {
 }
 
 /// An entry is for a follower with this filter. Entries that are no records pass only without one.
-pub fn passes(entry: &Entry, filter: &Filter) -> bool {
+pub(super) fn passes(entry: &Entry, filter: &Filter) -> bool {
     let (Body::Usage(record) | Body::Amend { record, .. }) = &entry.body else {
         return filter.is_empty();
     };
@@ -396,7 +383,7 @@ fn name_of(record: &Record, dimension: Dimension) -> &str {
 }
 
 /// A cost's parts for the wire.
-pub fn cost_parts(parts: &Parts) -> v1::CostParts {
+pub(super) fn cost_parts(parts: &Parts) -> v1::CostParts {
     v1::CostParts {
         input: Some(money(parts.input)),
         output: Some(money(parts.output)),
@@ -407,7 +394,7 @@ pub fn cost_parts(parts: &Parts) -> v1::CostParts {
 }
 
 /// A budget's crossed threshold for the wire.
-pub fn alert(crossing: &Crossing) -> v1::BudgetAlert {
+pub(super) fn alert(crossing: &Crossing) -> v1::BudgetAlert {
     v1::BudgetAlert {
         budget: crossing.budget.to_string(),
         percent: crossing.percent,
@@ -416,7 +403,7 @@ pub fn alert(crossing: &Crossing) -> v1::BudgetAlert {
 }
 
 /// An explanation for the wire.
-pub fn explained(e: Explanation, rules: &WasteRules) -> v1::ExplainResponse {
+pub(super) fn explained(e: Explanation, rules: &WasteRules) -> v1::ExplainResponse {
     let one = |x: &Explained| v1::Explained {
         record: record(&x.entry, rules),
         price: x.costing.as_ref().map(|c| v1::AppliedPrice {

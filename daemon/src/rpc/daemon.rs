@@ -22,7 +22,7 @@ use crate::retention::horizon_ms;
 const RESET_WORDS: &str = "reset all data";
 
 /// Answers for the process.
-pub struct Daemon(pub Arc<App>);
+pub(super) struct Daemon(pub Arc<App>);
 
 impl Daemon {
     fn sources(&self) -> Vec<v1::SourceStatus> {

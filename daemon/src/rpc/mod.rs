@@ -35,7 +35,7 @@ macro_rules! with_limits {
 }
 
 /// Serves until the daemon stops and every open call has ended.
-pub async fn serve(
+pub(crate) async fn serve(
     app: Arc<App>,
     door: Door,
     health: HealthServer<impl Health>,

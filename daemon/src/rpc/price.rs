@@ -18,7 +18,7 @@ use crate::app::App;
 const NOTES_SHOWN: usize = 20;
 
 /// Answers from the book in the ledger's state; changes are entries.
-pub struct Prices(pub Arc<App>);
+pub(super) struct Prices(pub Arc<App>);
 
 #[tonic::async_trait]
 impl PriceService for Prices {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use tokmon_core::blocks::{Block, BlocksQuery};
 use tokmon_core::embedding::{EmbeddingDay, EmbeddingLimits, embedding_window, summarise};
-use tokmon_core::export::{Analysis, Format};
+use tokmon_core::export::{Analysis, Format, parse_export_period};
 use tokmon_core::report::{Filter, Grouping, Query, Report as Totals};
 use tokmon_core::time::{Period, parse_week_start, period_window, zone_name};
 use tokmon_core::tips::{Evidence, Tip, UnitPrices, tips};
@@ -21,7 +21,7 @@ use super::status;
 use crate::app::App;
 
 /// Answers from the rollups.
-pub struct Report(pub Arc<App>);
+pub(super) struct Report(pub Arc<App>);
 
 impl Report {
     fn zone(&self, name: &str) -> Result<TimeZone, Status> {
@@ -177,7 +177,8 @@ impl ReportService for Report {
             timezone,
         } = request.into_inner();
         let format = Format::parse(&format).map_err(|r| status::refusal(&r))?;
-        let scope = Scope::new(&self.0, &period, &timezone, "")?;
+        let period = parse_export_period(&period).map_err(|r| status::refusal(&r))?;
+        let scope = Scope::new(&self.0, period.name(), &timezone, "")?;
         let app = self.0.clone();
         let (content, file_name) = status::read(move || {
             let now_ms = app.clock.now_ms();

@@ -14,7 +14,7 @@ use super::{convert, status};
 use crate::app::App;
 
 /// Answers from the ledger.
-pub struct Sessions(pub Arc<App>);
+pub(super) struct Sessions(pub Arc<App>);
 
 #[tonic::async_trait]
 impl SessionService for Sessions {

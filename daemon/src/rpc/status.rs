@@ -9,17 +9,17 @@ use tracing::{error, warn};
 use crate::error::{kind_of_ledger, kind_of_refusal};
 
 /// The status of a refusal: its text is meant for the caller.
-pub fn refusal(refusal: &Refusal) -> Status {
+pub(super) fn refusal(refusal: &Refusal) -> Status {
     kind_of_refusal(refusal).status(refusal.to_string(), None)
 }
 
 /// The status of a field that is wrong.
-pub fn invalid(field: &'static str, problem: impl Into<String>, allowed: impl Into<String>) -> Status {
+pub(super) fn invalid(field: &'static str, problem: impl Into<String>, allowed: impl Into<String>) -> Status {
     self::refusal(&Refusal::invalid(field, problem, allowed))
 }
 
 /// The status of a ledger error. What the caller cannot use is logged and not sent.
-pub fn ledger(e: LedgerError) -> Status {
+pub(super) fn ledger(e: LedgerError) -> Status {
     let kind = kind_of_ledger(&e);
     match &e {
         LedgerError::Refused(r) => refusal(r),
@@ -47,7 +47,7 @@ pub fn ledger(e: LedgerError) -> Status {
 }
 
 /// Runs a blocking read of the ledger away from the async threads.
-pub async fn read<T, F>(f: F) -> Result<T, Status>
+pub(super) async fn read<T, F>(f: F) -> Result<T, Status>
 where
     T: Send + 'static,
     F: FnOnce() -> Result<T, LedgerError> + Send + 'static,

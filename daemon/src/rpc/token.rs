@@ -11,7 +11,7 @@ use super::status;
 use crate::app::App;
 
 /// Answers from the tokenizer.
-pub struct Tokens(pub Arc<App>);
+pub(super) struct Tokens(pub Arc<App>);
 
 impl Tokens {
     async fn count_all(&self, texts: Vec<Vec<u8>>, model: String) -> Result<Vec<v1::Count>, Status> {

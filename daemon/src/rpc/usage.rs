@@ -21,7 +21,7 @@ const REFUSALS_SHOWN: usize = 10;
 const FOLLOW_AHEAD: usize = 64;
 
 /// Answers from the ledger.
-pub struct Usage(pub Arc<App>);
+pub(super) struct Usage(pub Arc<App>);
 
 impl Usage {
     fn observation(&self, usage: Option<v1::Usage>) -> Result<Observation, Status> {
