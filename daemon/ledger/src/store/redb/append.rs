@@ -53,7 +53,7 @@ pub(super) fn append(txn: &WriteTransaction, cache: &Cache, batch: &Batch) -> Re
 
 fn append_entries(txn: &WriteTransaction, interner: &mut Interner<'_, '_>, batch: &Batch) -> Result<()> {
     let mut chain_table = txn.open_table(tables::CHAIN)?;
-    let last_seq = chain::last_seq(&chain_table)?;
+    let (last_seq, head) = chain::head(&chain_table)?;
     batch.check(last_seq)?;
     let mut calls = Calls::default();
     let mut sums = Sums::default();
@@ -88,14 +88,11 @@ fn append_entries(txn: &WriteTransaction, interner: &mut Interner<'_, '_>, batch
     end.close()?;
     calls.write(txn)?;
     sums.write(txn)?;
-    let digest = digest.finish();
-    let head = chain::head(&txn.open_table(tables::STATE)?)?;
     let row = ChainRow {
-        digest: digest.to_vec(),
+        hash: chain::link(&head, &digest.finish()).to_vec(),
         purged: 0,
     };
-    chain::put(&mut chain_table, last_seq + batch.entries.len() as u64, &row)?;
-    chain::put_head(txn, &chain::next_head(&head, &digest))
+    chain::put(&mut chain_table, last_seq + batch.entries.len() as u64, &row)
 }
 
 /// Where the present record of a call stood before the batch, and where it stands after it.

@@ -1,13 +1,10 @@
-//! The chain: every batch's digest, and one hash over all of them. Whoever changes an entry afterwards, or a
-//! name in it, changes the head.
+//! The chain: each batch's hash covers its entries, the names in them, and the hash before. Whoever changes
+//! one of them afterwards breaks the chain there, or changes its head.
 
 use redb::ReadableTable;
 
 use super::super::{Result, StoreError};
-use super::codec::{ChainRow, seal, seal_message, unseal, unseal_message};
-use super::tables;
-
-const HEAD_KEY: &str = "chain";
+use super::codec::{ChainRow, seal_message, unseal_message};
 
 /// Collects the entries of a batch.
 #[derive(Default)]
@@ -44,10 +41,10 @@ impl Digest {
     }
 }
 
-/// The head after a batch.
-pub(super) fn next_head(head: &[u8; 32], digest: &[u8]) -> [u8; 32] {
+/// The hash of a batch with this digest behind the batch with this hash.
+pub(super) fn link(before: &[u8; 32], digest: &[u8; 32]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(head);
+    hasher.update(before);
     hasher.update(digest);
     *hasher.finalize().as_bytes()
 }
@@ -57,23 +54,19 @@ pub(super) fn last_seq(chain: &impl ReadableTable<u64, &'static [u8]>) -> Result
     Ok(chain.last()?.map_or(0, |(seq, _)| seq.value()))
 }
 
-/// The stored head; zeros before the first batch.
-pub(super) fn head(state: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<[u8; 32]> {
-    let Some(row) = state.get(HEAD_KEY)? else {
-        return Ok([0; 32]);
+/// The last entry's position and the chain's head; zeros before the first batch.
+pub(super) fn head(chain: &impl ReadableTable<u64, &'static [u8]>) -> Result<(u64, [u8; 32])> {
+    let Some((seq, row)) = chain.last()? else {
+        return Ok((0, [0; 32]));
     };
-    let body = unseal(HEAD_KEY.as_bytes(), row.value(), "the chain's head")?;
-    body.try_into()
-        .map_err(|_| StoreError::Damaged("the chain's head has the wrong length".to_owned()))
+    let seq = seq.value();
+    Ok((seq, hash_in(&read(seq, row.value())?)?))
 }
 
-/// Stores the head.
-pub(super) fn put_head(txn: &redb::WriteTransaction, head: &[u8; 32]) -> Result<()> {
-    let mut value = Vec::new();
-    seal(HEAD_KEY.as_bytes(), &mut value, |out| out.extend_from_slice(head));
-    txn.open_table(tables::STATE)?
-        .insert(HEAD_KEY, value.as_slice())?;
-    Ok(())
+/// The hash in a row.
+pub(super) fn hash_in(row: &ChainRow) -> Result<[u8; 32]> {
+    let wrong = |_| StoreError::Damaged("a hash of the chain has the wrong length".to_owned());
+    row.hash.as_slice().try_into().map_err(wrong)
 }
 
 /// Reads a batch's row.

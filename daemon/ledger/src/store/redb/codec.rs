@@ -289,9 +289,9 @@ pub(super) struct DroppedLine {
 /// A batch in the chain; it begins after the batch before.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ChainRow {
-    /// BLAKE3 over the batch's entries and the names in them.
+    /// BLAKE3 over the former batch's hash and the digest of this batch's entries and their names.
     #[prost(bytes = "vec", tag = "1")]
-    pub(super) digest: Vec<u8>,
+    pub(super) hash: Vec<u8>,
     /// How many of its entries were purged.
     #[prost(uint64, tag = "2")]
     pub(super) purged: u64,

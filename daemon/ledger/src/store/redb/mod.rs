@@ -9,14 +9,13 @@
 //! ├── dedup.v1       day · hash                    → seq    the present record of each call, by key
 //! ├── dict.v1        kind · name                   → id     kinds: 7 dimensions, source kind, path; id 0 is ""
 //! ├── dict_rev.v1    kind · id                     → name
-//! ├── roll_m.v1      bucket · agent,provider,model → sum    what most reports read
+//! ├── roll_m.v1      6 h · agent,provider,model    → the sums of up to 24 buckets: what most reports read
 //! ├── roll_f.v1      bucket · all 7 dimensions     → sum    what the others read
 //! ├── session.v1     session · agent               → project, user, sum
 //! ├── position.v1    path                          → how far the file was read, and the parser's state
 //! ├── dropped.v1     day · hash                    → count and at most 8 lines that were not counted
-//! ├── chain.v1       last seq of a batch           → BLAKE3 of the batch's entries and their names
-//! └── state.v1       "chain"                       → BLAKE3(former head ‖ digest) of the last batch
-//!                    "state"                       → checkpoint of the rules and the seq up to which it holds
+//! ├── chain.v1       last seq of a batch           → BLAKE3(hash before ‖ BLAKE3(its entries and their names))
+//! └── state.v1       "state"                       → checkpoint of the rules and the seq up to which it holds
 //! ```
 //!
 //! Every value that is more than a number is `[version][crc32c over key ‖ bytes][bytes]`: redb trusts its
@@ -32,6 +31,7 @@
 mod append;
 mod backup;
 mod chain;
+mod coarse;
 mod codec;
 mod entry;
 mod fault;
@@ -116,11 +116,11 @@ impl Store for RedbStore {
     }
 
     fn rollup_coarse(&self, buckets: Range<u32>, visit: &mut dyn FnMut(u32, &Dims, &Agg)) -> Result<()> {
-        self.read(|r| r.rollup(tables::ROLL_COARSE, buckets, visit))
+        self.read(|r| r.rollup_coarse(buckets, visit))
     }
 
     fn rollup_full(&self, buckets: Range<u32>, visit: &mut dyn FnMut(u32, &Dims, &Agg)) -> Result<()> {
-        self.read(|r| r.rollup(tables::ROLL_FULL, buckets, visit))
+        self.read(|r| r.rollup_full(buckets, visit))
     }
 
     fn name(&self, dimension: Dimension, id: u32) -> Result<Option<Name>> {

@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
-};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use tokmon_core::entry::Entry;
 use tokmon_core::id::Key;
 use tokmon_core::rollup::{Agg, Dimension, Dims, bucket_start_ms};
@@ -17,7 +15,7 @@ use super::append::CHECKPOINT_KEY;
 use super::codec::{CheckpointRow, DroppedRow, PositionRow, SessionRowBytes, unseal, unseal_message};
 use super::names::{Cache, Names};
 use super::tables::{KIND_PATH, KIND_SOURCE, key_bytes, pair, roll_of, time_bytes, time_of, unpair};
-use super::{chain, entry, lifecycle, sum, tables};
+use super::{chain, coarse, entry, lifecycle, sum, tables};
 
 /// Names as a snapshot knows them.
 pub(super) type SnapshotNames<'a> =
@@ -156,20 +154,28 @@ impl<'a> Reader<'a> {
         Ok((lines, count))
     }
 
-    pub(super) fn rollup(
+    pub(super) fn rollup_coarse(
         &self,
-        table: TableDefinition<'static, &'static [u8], &'static [u8]>,
+        buckets: Range<u32>,
+        visit: &mut dyn FnMut(u32, &Dims, &Agg),
+    ) -> Result<()> {
+        coarse::scan(&self.txn.open_table(tables::ROLL_COARSE)?, buckets, visit)
+    }
+
+    pub(super) fn rollup_full(
+        &self,
         buckets: Range<u32>,
         visit: &mut dyn FnMut(u32, &Dims, &Agg),
     ) -> Result<()> {
         if buckets.is_empty() {
             return Ok(());
         }
-        let table = self.txn.open_table(table)?;
+        let table = self.txn.open_table(tables::ROLL_FULL)?;
         let (start, end) = (buckets.start.to_be_bytes(), buckets.end.to_be_bytes());
+        let mut agg = Agg::default();
         for row in table.range::<&[u8]>(start.as_slice()..end.as_slice())? {
             let (key, value) = row?;
-            let (bucket, dims, agg) = read_sum(key.value(), value.value())?;
+            let (bucket, dims) = read_sum(key.value(), value.value(), &mut agg)?;
             visit(bucket, &dims, &agg);
         }
         Ok(())
@@ -314,11 +320,12 @@ impl SessionSum {
     }
 }
 
-/// Reads a rollup row.
-pub(super) fn read_sum(key: &[u8], value: &[u8]) -> Result<(u32, Dims, Agg)> {
+/// Reads a row of the full rollup.
+pub(super) fn read_sum(key: &[u8], value: &[u8], agg: &mut Agg) -> Result<(u32, Dims)> {
     let (bucket, dims) = roll_of(key)?;
-    let agg = sum::decode(unseal(key, value, "a rollup row")?, bucket_start_ms(bucket))?;
-    Ok((bucket, dims, agg))
+    let body = unseal(key, value, "a rollup row")?;
+    sum::decode_into(body, bucket_start_ms(bucket), agg)?;
+    Ok((bucket, dims))
 }
 
 /// Reads an entry with its names.

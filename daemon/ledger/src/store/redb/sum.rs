@@ -19,6 +19,7 @@ const REPORTED: u32 = 19;
 const EMBEDDING_COST: u32 = 20;
 const WASTE: u32 = 21;
 const KNOWN: u64 = (1 << 22) - 1;
+const COUNT_BITS: u64 = (1 << COUNTS) - 1;
 
 fn counts(agg: &Agg) -> [u64; COUNTS] {
     let mut all = [0; COUNTS];
@@ -74,37 +75,59 @@ pub(super) fn encode(agg: &Agg, base_ms: i64, out: &mut Vec<u8>) {
 
 /// Reads a sum, which must fill the bytes.
 pub(super) fn decode(bytes: &[u8], base_ms: i64) -> Result<Agg> {
-    read(bytes, base_ms).ok_or_else(|| StoreError::Damaged("a sum cannot be read".to_owned()))
+    let mut agg = Agg::default();
+    decode_into(bytes, base_ms, &mut agg)?;
+    Ok(agg)
 }
 
-fn read(mut bytes: &[u8], base_ms: i64) -> Option<Agg> {
+/// Reads a sum into one that is used again and again.
+pub(super) fn decode_into(bytes: &[u8], base_ms: i64, agg: &mut Agg) -> Result<()> {
+    read(bytes, base_ms, agg).ok_or_else(|| StoreError::Damaged("a sum cannot be read".to_owned()))
+}
+
+fn read(mut bytes: &[u8], base_ms: i64, agg: &mut Agg) -> Option<()> {
     let from = &mut bytes;
     let mask = take(from)?;
     if mask & !KNOWN != 0 {
         return None;
     }
-    let first_ms = base_ms.wrapping_add(take_signed(from)?);
-    let last_ms = first_ms.wrapping_add(take_signed(from)?);
+    agg.first_ms = base_ms.wrapping_add(take_signed(from)?);
+    agg.last_ms = agg.first_ms.wrapping_add(take_signed(from)?);
     let mut all = [0; COUNTS];
-    for (bit, count) in all.iter_mut().enumerate() {
-        if mask >> bit & 1 == 1 {
-            *count = take(from)?;
-        }
+    let mut rest = mask & COUNT_BITS;
+    while rest != 0 {
+        all[rest.trailing_zeros() as usize] = take(from)?;
+        rest &= rest - 1;
     }
-    let mut amounts = [Pico::ZERO; 3];
-    for (amount, bit) in amounts.iter_mut().zip([COST, REPORTED, EMBEDDING_COST]) {
-        if mask >> bit & 1 == 1 {
-            *amount = take_money(from)?;
-        }
+    let mut tokens = [0; 11];
+    tokens.copy_from_slice(&all[1..12]);
+    agg.requests = all[0];
+    agg.tokens = Tokens::from_array(tokens);
+    agg.unpriced_requests = all[12];
+    agg.failed_requests = all[13];
+    agg.extra_output = all[14];
+    agg.embedding_requests = all[15];
+    agg.embedding_tokens = all[16];
+    agg.cache_hits = all[17];
+    for (bit, amount) in [
+        (COST, &mut agg.cost),
+        (REPORTED, &mut agg.reported_cost),
+        (EMBEDDING_COST, &mut agg.embedding_cost),
+    ] {
+        *amount = if mask >> bit & 1 == 1 {
+            take_money(from)?
+        } else {
+            Pico::ZERO
+        };
     }
-    let mut waste = Vec::new();
+    agg.waste.clear();
     if mask >> WASTE & 1 == 1 {
         let len = take(from)?;
         if len > Rule::ALL.len() as u64 {
             return None;
         }
         for _ in 0..len {
-            waste.push(WasteAgg {
+            agg.waste.push(WasteAgg {
                 rule: rule_of(u32::try_from(take(from)?).ok()?)?,
                 events: take(from)?,
                 tokens: take(from)?,
@@ -112,27 +135,7 @@ fn read(mut bytes: &[u8], base_ms: i64) -> Option<Agg> {
             });
         }
     }
-    if !bytes.is_empty() {
-        return None;
-    }
-    let mut tokens = [0; 11];
-    tokens.copy_from_slice(&all[1..12]);
-    Some(Agg {
-        requests: all[0],
-        tokens: Tokens::from_array(tokens),
-        cost: amounts[0],
-        reported_cost: amounts[1],
-        unpriced_requests: all[12],
-        failed_requests: all[13],
-        extra_output: all[14],
-        embedding_requests: all[15],
-        embedding_tokens: all[16],
-        embedding_cost: amounts[2],
-        cache_hits: all[17],
-        first_ms,
-        last_ms,
-        waste,
-    })
+    bytes.is_empty().then_some(())
 }
 
 fn put(value: u64, out: &mut Vec<u8>) {
@@ -172,8 +175,20 @@ fn take_signed(from: &mut &[u8]) -> Option<i64> {
 }
 
 fn take_money(from: &mut &[u8]) -> Option<Pico> {
-    let mut value = 0_u128;
-    for at in 0..19 {
+    // Nine bytes hold all but absurd amounts, and 64 bits are several times quicker than 128.
+    let mut low = 0_u64;
+    for at in 0..9 {
+        let (&byte, rest) = from.split_first()?;
+        *from = rest;
+        low |= u64::from(byte & 0x7f) << (7 * at);
+        if byte < 0x80 {
+            return Some(Pico(i128::from(
+                (low >> 1).cast_signed() ^ -(low & 1).cast_signed(),
+            )));
+        }
+    }
+    let mut value = u128::from(low);
+    for at in 9..19 {
         let (&byte, rest) = from.split_first()?;
         *from = rest;
         value |= u128::from(byte & 0x7f) << (7 * at);

@@ -14,7 +14,7 @@ use super::entry::Ids;
 use super::{sum, tables};
 
 /// What comes to a row and what leaves it.
-struct Delta {
+pub(super) struct Delta {
     plus: Agg,
     minus: Option<Box<Agg>>,
 }
@@ -40,7 +40,8 @@ impl Delta {
         }
     }
 
-    fn apply(&self, agg: &mut Agg) {
+    /// Changes a row.
+    pub(super) fn apply(&self, agg: &mut Agg) {
         agg.add(&self.plus);
         if let Some(minus) = &self.minus {
             agg.sub(minus);
@@ -133,7 +134,7 @@ impl Sums {
         for ((bucket, dims), delta) in &self.full {
             coarse.entry((*bucket, coarse_of(dims))).or_default().merge(delta);
         }
-        write_rows(txn.open_table(tables::ROLL_COARSE)?, coarse)?;
+        super::coarse::write(txn.open_table(tables::ROLL_COARSE)?, coarse)?;
         write_rows(txn.open_table(tables::ROLL_FULL)?, self.full)?;
         write_sessions(txn.open_table(tables::SESSION)?, self.sessions)
     }

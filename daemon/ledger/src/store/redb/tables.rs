@@ -21,7 +21,7 @@ pub(super) const KEY: TableDefinition<'static, &[u8; 16], u64> = TableDefinition
 pub(super) const DICT: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("dict.v1");
 /// (kind, id) → name.
 pub(super) const DICT_REV: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("dict_rev.v1");
-/// Sums by bucket, agent, provider and model.
+/// Block of buckets, agent, provider and model → the sum of each bucket.
 pub(super) const ROLL_COARSE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("roll_m.v1");
 /// Sums by bucket and every dimension.
 pub(super) const ROLL_FULL: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("roll_f.v1");
@@ -31,9 +31,9 @@ pub(super) const SESSION: TableDefinition<'static, u64, &[u8]> = TableDefinition
 pub(super) const POSITION: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("position.v1");
 /// (day, hash) → lines that were not counted.
 pub(super) const DROPPED: TableDefinition<'static, &[u8; 16], &[u8]> = TableDefinition::new("dropped.v1");
-/// Last seq of a batch → its digest.
+/// Last seq of a batch → its hash.
 pub(super) const CHAIN: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("chain.v1");
-/// "state" → the rules' state; "chain" → the chain's head.
+/// "state" → the rules' state.
 pub(super) const STATE: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("state.v1");
 
 /// Dictionary kinds 0 to 6 are the dimensions; these two follow.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{ReadableTable, ReadableTableMetadata};
 use tokmon_core::money::Pico;
 use tokmon_core::rollup::{Agg, Dims, bucket_of, bucket_start_ms};
 
@@ -54,6 +54,8 @@ pub(super) fn verify(reader: &Reader<'_>) -> Result<Verification> {
     findings.catch("entries", stage)?;
     let stage = guarded(|| check_calls(reader, &mut findings, calls));
     findings.catch("calls and sums", stage)?;
+    let stage = guarded(|| check_coarse(reader, &mut findings));
+    findings.catch("coarse rollup", stage)?;
     let stage = guarded(|| check_names(reader, &mut findings));
     findings.catch("names", stage)?;
     let stage = guarded(|| check_rest(reader, &mut findings));
@@ -91,28 +93,23 @@ fn check_chain(
         }
         done.entries_checked += present;
         let place = format!("the batch up to entry {last}");
-        if let Some(row) = findings.catch(&place, chain::read(last, value.value()))? {
-            if present + row.purged != last - before {
+        let row = chain::read(last, value.value()).and_then(|row| Ok((row.purged, chain::hash_in(&row)?)));
+        if let Some((purged, hash)) = findings.catch(&place, row)? {
+            let expected = chain::link(&done.chain_head, &digest.finish());
+            if present + purged != last - before {
                 findings.add(format!(
-                    "{place}: {present} of {} entries are there and {} were purged",
-                    last - before,
-                    row.purged
+                    "{place}: {present} of {} entries are there and {purged} were purged",
+                    last - before
                 ));
-            } else if row.purged == 0 && row.digest != digest.finish() {
+            } else if purged == 0 && hash != expected {
                 findings.add(format!("{place}: its entries are not what was recorded"));
             }
-            done.chain_head = chain::next_head(&done.chain_head, &row.digest);
+            done.chain_head = hash;
         }
         before = last;
     }
     if let Some(row) = rows.next() {
         findings.add(format!("entry {} is not in the chain", row?.0.value()));
-    }
-    let head = chain::head(&reader.txn.open_table(tables::STATE)?);
-    if let Some(head) = findings.catch("the chain", head)? {
-        if head != done.chain_head {
-            findings.add("the chain's head is not what its batches lead to".to_owned());
-        }
     }
     Ok(())
 }
@@ -203,12 +200,9 @@ struct Buckets<'r, 'c> {
     horizon_ms: i64,
     bucket: u32,
     full: HashMap<Dims, Agg>,
-    /// Rows that were compared, coarse and full.
-    seen: [u64; 2],
+    /// Rows that were compared.
+    seen: u64,
 }
-
-const ROLLUPS: [(&str, TableDefinition<'static, &[u8], &[u8]>); 2] =
-    [("coarse", tables::ROLL_COARSE), ("full", tables::ROLL_FULL)];
 
 impl<'r, 'c> Buckets<'r, 'c> {
     fn new(reader: &'r Reader<'c>) -> Result<Buckets<'r, 'c>> {
@@ -217,7 +211,7 @@ impl<'r, 'c> Buckets<'r, 'c> {
             horizon_ms: reader.horizon_ms()?,
             bucket: 0,
             full: HashMap::new(),
-            seen: [0; 2],
+            seen: 0,
         })
     }
 
@@ -235,28 +229,19 @@ impl<'r, 'c> Buckets<'r, 'c> {
         if bucket_start_ms(self.bucket) < self.horizon_ms {
             return Ok(());
         }
-        let mut coarse: HashMap<Dims, Agg> = HashMap::new();
-        for (dims, agg) in &full {
-            coarse.entry(coarse_of(dims)).or_insert_with(Agg::empty).add(agg);
-        }
-        for (at, counted) in [coarse, full].into_iter().enumerate() {
-            let (name, table) = ROLLUPS[at];
-            let table = self.reader.txn.open_table(table)?;
-            let mut key = Vec::new();
-            for (dims, agg) in counted {
-                tables::roll_bytes(self.bucket, &dims, &mut key);
-                self.seen[at] += 1;
-                let stored = match table.get(key.as_slice())? {
-                    Some(row) => read_sum(&key, row.value()).map(|(_, _, stored)| Some(stored)),
-                    None => Ok(None),
-                };
+        let table = self.reader.txn.open_table(tables::ROLL_FULL)?;
+        let (mut key, mut stored) = (Vec::new(), Agg::default());
+        for (dims, agg) in full {
+            tables::roll_bytes(self.bucket, &dims, &mut key);
+            self.seen += 1;
+            let same = match table.get(key.as_slice())? {
                 // A row that cannot be read is named when all rows are read.
-                if stored.is_ok_and(|stored| stored.is_none_or(|stored| !agrees(&stored, &agg))) {
-                    let bucket = self.bucket;
-                    findings.add(format!(
-                        "the {name} rollup of bucket {bucket} differs from its records"
-                    ));
-                }
+                Some(row) => read_sum(&key, row.value(), &mut stored).is_err() || agrees(&stored, &agg),
+                None => false,
+            };
+            if !same {
+                let bucket = self.bucket;
+                findings.add(format!("the rollup of bucket {bucket} differs from its records"));
             }
         }
         Ok(())
@@ -265,23 +250,74 @@ impl<'r, 'c> Buckets<'r, 'c> {
     /// Reads every row; those of kept buckets that no record stands behind are too many.
     fn finish(mut self, findings: &mut Findings) -> Result<()> {
         self.compare(findings)?;
-        for (at, (name, table)) in ROLLUPS.into_iter().enumerate() {
-            let mut kept = 0;
-            for row in self.reader.txn.open_table(table)?.iter()? {
-                let (key, value) = row?;
-                let read = findings.catch(name, read_sum(key.value(), value.value()))?;
-                kept +=
-                    u64::from(read.is_none_or(|(bucket, _, _)| bucket_start_ms(bucket) >= self.horizon_ms));
-            }
-            if kept != self.seen[at] {
-                let seen = self.seen[at];
-                findings.add(format!(
-                    "the {name} rollup has {kept} rows where its records make {seen}"
-                ));
-            }
+        let (mut kept, mut agg) = (0, Agg::default());
+        for row in self.reader.txn.open_table(tables::ROLL_FULL)?.iter()? {
+            let (key, value) = row?;
+            let read = findings.catch("rollups", read_sum(key.value(), value.value(), &mut agg))?;
+            kept += u64::from(read.is_none_or(|(bucket, _)| bucket_start_ms(bucket) >= self.horizon_ms));
+        }
+        if kept != self.seen {
+            let seen = self.seen;
+            findings.add(format!(
+                "the rollup has {kept} rows where its records make {seen}"
+            ));
         }
         Ok(())
     }
+}
+
+/// The coarse rollup against the full one, also where the records are gone: a week at a time.
+fn check_coarse(reader: &Reader<'_>, findings: &mut Findings) -> Result<()> {
+    const WEEK: u32 = 7 * 96;
+    let full = reader.txn.open_table(tables::ROLL_FULL)?;
+    let (Some((first, _)), Some((last, _))) = (full.first()?, full.last()?) else {
+        let mut rows = 0;
+        reader.rollup_coarse(0..u32::MAX, &mut |_, _, _| rows += 1)?;
+        if rows > 0 {
+            findings.add(format!("the coarse rollup has {rows} sums and the full one none"));
+        }
+        return Ok(());
+    };
+    let (first, last) = (
+        tables::roll_of(first.value())?.0,
+        tables::roll_of(last.value())?.0,
+    );
+    let mut stray = 0;
+    reader.rollup_coarse(0..first, &mut |_, _, _| stray += 1)?;
+    reader.rollup_coarse(last.saturating_add(1)..u32::MAX, &mut |_, _, _| stray += 1)?;
+    let mut from = first;
+    while from <= last {
+        let week = from..from.saturating_add(WEEK).min(last.saturating_add(1));
+        let mut sums: HashMap<(u32, Dims), Agg> = HashMap::new();
+        reader.rollup_full(week.clone(), &mut |bucket, dims, agg| {
+            sums.entry((bucket, coarse_of(dims)))
+                .or_insert_with(Agg::empty)
+                .add(agg);
+        })?;
+        let mut wrong = Vec::new();
+        reader.rollup_coarse(week.clone(), &mut |bucket, dims, stored| {
+            let counted = sums.remove(&(bucket, *dims));
+            if counted.is_none_or(|counted| !agrees(stored, &counted)) {
+                wrong.push(bucket);
+            }
+        })?;
+        wrong.extend(sums.keys().map(|row| row.0));
+        for bucket in wrong {
+            findings.add(format!(
+                "the coarse rollup of bucket {bucket} differs from the full one"
+            ));
+        }
+        from = week.end;
+        if week.end == u32::MAX {
+            break;
+        }
+    }
+    if stray > 0 {
+        findings.add(format!(
+            "the coarse rollup has {stray} sums outside of the full one's time"
+        ));
+    }
+    Ok(())
 }
 
 fn check_sessions(
