@@ -14,34 +14,13 @@ use tokmon_tokenizer::Tokenizer;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Layers};
+use crate::context::Context;
 use crate::error::Failure;
 use crate::instance::{Instance, private_dir};
 use crate::listener::Door;
 use crate::logging::LevelSwitch;
 use crate::process::{self, Note, Signals, Wish};
 use crate::{clock, health, logging, parts, retention, rpc, usage_log};
-
-/// What the doors need of the house.
-pub(crate) struct App {
-    /// The ledger.
-    pub ledger: Ledger,
-    /// Capture of agents' files; `None` when switched off.
-    pub capture: Option<Capture>,
-    /// Counts text.
-    pub tokenizer: Arc<Tokenizer>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// The configuration in force.
-    pub config: Config,
-    /// Where everything is.
-    pub paths: Paths,
-    /// Cancelled when the daemon stops.
-    pub cancel: CancellationToken,
-    /// Told when text was counted, so that somebody watches over the vocabularies' life.
-    pub counted: tokio::sync::Notify,
-    /// When it started.
-    pub started_at_ms: i64,
-}
 
 /// Runs the daemon until it is told to stop.
 pub(crate) fn run(paths: Paths, layers: Layers, config: Config) -> Result<(), Failure> {
@@ -79,7 +58,7 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
     } else {
         None
     };
-    let app = Arc::new(App {
+    let app = Arc::new(Context {
         tokenizer: Arc::new(Tokenizer::new()),
         counted: tokio::sync::Notify::new(),
         started_at_ms: clock.now_ms(),
@@ -119,7 +98,7 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
 
 /// Work that goes on beside the doors.
 fn chores(
-    app: &Arc<App>,
+    app: &Arc<Context>,
     reporter: tonic_health::server::HealthReporter,
     ready: &str,
 ) -> tokio_util::task::TaskTracker {
@@ -147,7 +126,7 @@ fn chores(
 }
 
 /// Frees vocabularies that nobody used for a while. Never wakes while none is loaded.
-async fn unload(app: Arc<App>) {
+async fn unload(app: Arc<Context>) {
     let idle = app.config.tokenizer_idle;
     loop {
         tokio::select! {
@@ -186,7 +165,7 @@ fn reload(layers: &Layers, level: &LevelSwitch) {
 }
 
 async fn stop(
-    app: &App,
+    app: &Context,
     server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
     chores: tokio_util::task::TaskTracker,
     mut signals: Signals,

@@ -5,6 +5,7 @@
 mod app;
 mod clock;
 mod config;
+mod context;
 mod error;
 mod health;
 mod instance;

@@ -15,11 +15,11 @@ use serde_json::json;
 use tokmon_core::entry::{Body, Entry, Record};
 use tracing::warn;
 
-use crate::app::App;
+use crate::context::Context;
 use crate::retention::horizon_ms;
 
 /// Follows the ledger until the daemon stops.
-pub(crate) async fn run(app: Arc<App>) {
+pub(crate) async fn run(app: Arc<Context>) {
     let log = UsageLog {
         dir: app.paths.log_dir.clone(),
         zone: app.config.zone.clone(),

@@ -10,10 +10,10 @@ use tokmon_proto::v1::budget_service_server::BudgetService;
 use tonic::{Request, Response, Status};
 
 use super::{convert, status};
-use crate::app::App;
+use crate::context::Context;
 
 /// Answers from the ledger's state; changes are entries.
-pub(super) struct Budgets(pub Arc<App>);
+pub(super) struct Budgets(pub Arc<Context>);
 
 impl Budgets {
     fn state(&self, account: &Account) -> v1::BudgetState {

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use tracing::info;
 
 use super::status;
-use crate::app::App;
+use crate::context::Context;
 use crate::process::resident_bytes;
 use crate::retention::horizon_ms;
 
@@ -22,7 +22,7 @@ use crate::retention::horizon_ms;
 const RESET_WORDS: &str = "reset all data";
 
 /// Answers for the process.
-pub(super) struct Daemon(pub Arc<App>);
+pub(super) struct Daemon(pub Arc<Context>);
 
 impl Daemon {
     fn sources(&self) -> Vec<v1::SourceStatus> {

@@ -23,7 +23,7 @@ use tokmon_proto::v1::usage_service_server::UsageServiceServer;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
-use crate::app::App;
+use crate::context::Context;
 use crate::listener::Door;
 
 macro_rules! with_limits {
@@ -36,7 +36,7 @@ macro_rules! with_limits {
 
 /// Serves until the daemon stops and every open call has ended.
 pub(crate) async fn serve(
-    app: Arc<App>,
+    app: Arc<Context>,
     door: Door,
     health: HealthServer<impl Health>,
 ) -> Result<(), tonic::transport::Error> {

@@ -12,13 +12,13 @@ use tokmon_proto::v1::price_service_server::PriceService;
 use tonic::{Request, Response, Status};
 
 use super::{convert, status};
-use crate::app::App;
+use crate::context::Context;
 
 /// Most notes that the answer to an import carries.
 const NOTES_SHOWN: usize = 20;
 
 /// Answers from the book in the ledger's state; changes are entries.
-pub(super) struct Prices(pub Arc<App>);
+pub(super) struct Prices(pub Arc<Context>);
 
 #[tonic::async_trait]
 impl PriceService for Prices {

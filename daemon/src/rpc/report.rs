@@ -18,10 +18,10 @@ use tonic::{Request, Response, Status};
 
 use super::convert::{self, money};
 use super::status;
-use crate::app::App;
+use crate::context::Context;
 
 /// Answers from the rollups.
-pub(super) struct Report(pub Arc<App>);
+pub(super) struct Report(pub Arc<Context>);
 
 impl Report {
     fn zone(&self, name: &str) -> Result<TimeZone, Status> {
@@ -214,7 +214,7 @@ struct Scope {
 }
 
 impl Scope {
-    fn new(app: &App, period: &str, timezone: &str, session: &str) -> Result<Scope, Status> {
+    fn new(app: &Context, period: &str, timezone: &str, session: &str) -> Result<Scope, Status> {
         let period = Period::parse(if period.is_empty() { "last_7_days" } else { period });
         let period = period.map_err(|r| status::refusal(&r))?;
         let zone = convert::zone(timezone, &app.config.zone)?;
@@ -239,7 +239,7 @@ impl Scope {
         })
     }
 
-    fn report(&self, app: &App, group_by: Vec<Grouping>) -> Result<Totals, LedgerError> {
+    fn report(&self, app: &Context, group_by: Vec<Grouping>) -> Result<Totals, LedgerError> {
         let query = Query {
             from_ms: (self.window.start > 0).then_some(self.window.start),
             to_ms: (self.window.end < i64::MAX).then_some(self.window.end),
@@ -252,7 +252,7 @@ impl Scope {
     }
 }
 
-fn app_tips(app: &App, scope: &Scope) -> Result<Vec<Tip>, LedgerError> {
+fn app_tips(app: &Context, scope: &Scope) -> Result<Vec<Tip>, LedgerError> {
     let now_ms = app.clock.now_ms();
     let state = app.ledger.state();
     let prices = |provider: &str, model: &str| {

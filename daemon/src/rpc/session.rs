@@ -11,10 +11,10 @@ use tonic::{Request, Response, Status};
 
 use super::usage::page_size;
 use super::{convert, status};
-use crate::app::App;
+use crate::context::Context;
 
 /// Answers from the ledger.
-pub(super) struct Sessions(pub Arc<App>);
+pub(super) struct Sessions(pub Arc<Context>);
 
 #[tonic::async_trait]
 impl SessionService for Sessions {

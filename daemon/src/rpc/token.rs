@@ -8,10 +8,10 @@ use tokmon_proto::v1::token_service_server::TokenService;
 use tonic::{Request, Response, Status};
 
 use super::status;
-use crate::app::App;
+use crate::context::Context;
 
 /// Answers from the tokenizer.
-pub(super) struct Tokens(pub Arc<App>);
+pub(super) struct Tokens(pub Arc<Context>);
 
 impl Tokens {
     async fn count_all(&self, texts: Vec<Vec<u8>>, model: String) -> Result<Vec<v1::Count>, Status> {

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, Intake};
 use super::status;
-use crate::app::App;
+use crate::context::Context;
 
 /// Most refusals that the answer of a stream quotes.
 const REFUSALS_SHOWN: usize = 10;
@@ -21,7 +21,7 @@ const REFUSALS_SHOWN: usize = 10;
 const FOLLOW_AHEAD: usize = 64;
 
 /// Answers from the ledger.
-pub(super) struct Usage(pub Arc<App>);
+pub(super) struct Usage(pub Arc<Context>);
 
 impl Usage {
     fn observation(&self, usage: Option<v1::Usage>) -> Result<Observation, Status> {
