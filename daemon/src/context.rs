@@ -1,0 +1,33 @@
+//! What every door is given: handles to the parts below it.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokmon_capture::Capture;
+use tokmon_ledger::{Clock, Ledger};
+use tokmon_proto::paths::Paths;
+use tokmon_tokenizer::Tokenizer;
+
+use crate::config::Config;
+
+/// What the doors need of the house.
+pub(crate) struct Context {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Capture of agents' files; `None` when switched off.
+    pub capture: Option<Capture>,
+    /// Counts text.
+    pub tokenizer: Arc<Tokenizer>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The configuration in force.
+    pub config: Config,
+    /// Where everything is.
+    pub paths: Paths,
+    /// Cancelled when the daemon stops.
+    pub cancel: CancellationToken,
+    /// Told when text was counted, so that somebody watches over the vocabularies' life.
+    pub counted: tokio::sync::Notify,
+    /// When it started.
+    pub started_at_ms: i64,
+}
