@@ -9,7 +9,6 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "tokmonctl",
     version,
-    about,
     max_term_width = 100,
     disable_help_subcommand = true
 )]

@@ -15,7 +15,6 @@ use toml_edit::{DocumentMut, Item, Table as TomlTable};
 
 use crate::context::Context;
 use crate::failure::{Failure, invalid, io_error};
-use crate::show::table::{Look, Table, text};
 use crate::show::{self, Screen, json as to_json};
 
 /// Exit code for a bad configuration file.
@@ -122,36 +121,40 @@ fn as_json(k: &ConfigKey) -> Value {
 }
 
 fn draw(keys: &[ConfigKey], file: &str, screen: &Screen) -> String {
-    let mut table = Table::new(vec![
-        text("Key", 0),
-        text("Value", 0),
-        text("Default", 2),
-        text("From", 1),
-        text("What it does", 3),
-    ]);
+    let mut out = String::new();
     for k in keys {
-        let look = if k.origin == "default" {
-            Look::Plain
+        let origin = if k.value == k.default_value {
+            k.origin.clone()
         } else {
-            Look::Good
+            format!("{}; default {}", k.origin, k.default_value)
         };
-        let default = if k.value == k.default_value {
-            String::new()
-        } else {
-            k.default_value.clone()
-        };
-        table.row(
-            look,
-            vec![
-                k.key.clone(),
-                k.value.clone(),
-                default,
-                k.origin.clone(),
-                k.help.clone(),
-            ],
-        );
+        out.push_str(&format!(
+            "{} = {}  ({})\n",
+            screen.bold(&show::clean(&k.key)),
+            show::clean(&k.value),
+            show::clean(&origin)
+        ));
+        for line in wrap(&show::clean(&k.help), screen.width.map_or(100, usize::from)) {
+            out.push_str(&format!("    {line}\n"));
+        }
     }
-    format!("{}\nThe file is {}.\n", table.render(screen), show::clean(file))
+    out.push_str(&format!("\nThe file is {}.\n", show::clean(file)));
+    out
+}
+
+/// Breaks a text into lines that fit, with an indent of four blanks, a terminal of that width.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + word.chars().count() + 5 <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Changes the file: read, change, let the daemon's program check the result, replace.
@@ -333,6 +336,28 @@ mod tests {
         let error = find(&keys, "retain.days").unwrap_err();
         assert_eq!(error.hint.as_deref(), Some("did you mean retention.days?"));
         assert!(find(&keys, "retention.days").is_ok());
+    }
+
+    #[test]
+    fn every_key_is_shown_whole() {
+        let key = ConfigKey {
+            key: "retention.days".into(),
+            value: "60".into(),
+            default_value: "30".into(),
+            origin: "file".into(),
+            help: "Days that single records are kept; totals are kept for ever.".into(),
+        };
+        let narrow = Screen {
+            width: Some(40),
+            colour: false,
+        };
+        let text = draw(&[key], "/f", &narrow);
+        assert!(
+            text.starts_with("retention.days = 60  (file; default 30)\n    Days that"),
+            "{text}"
+        );
+        assert!(text.lines().all(|l| l.chars().count() <= 40), "{text}");
+        assert!(text.contains("ever."), "{text}");
     }
 
     #[test]

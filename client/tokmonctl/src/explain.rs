@@ -201,7 +201,7 @@ fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
     let mut out = format!("{}  ", screen.bold(&format!("#{}", r.seq)));
     for (place, line) in lines.iter().enumerate() {
         let indent = if place == 0 { "" } else { "    " };
-        out.push_str(&format!("{indent}{}\n", show::clean(line)));
+        out.push_str(&format!("{indent}{}\n", show::clean(line.trim_end())));
     }
     out.push('\n');
     out

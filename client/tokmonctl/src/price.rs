@@ -22,6 +22,38 @@ use crate::show::{self, Screen, json as to_json};
 /// Largest price file that the daemon takes, in bytes.
 const MAX_FILE: u64 = 32 * 1024 * 1024;
 
+/// What a row may say, in the order in which people want to know it.
+const FACTS: [&str; 28] = [
+    "provider",
+    "model",
+    "from_date",
+    "input",
+    "output",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "tier_above_tokens",
+    "tier_input",
+    "tier_output",
+    "tier_cache_read",
+    "tier_cache_write_5m",
+    "tier_cache_write_1h",
+    "input_audio",
+    "output_audio",
+    "input_image",
+    "output_image",
+    "web_search",
+    "fast_multiplier",
+    "priority_multiplier",
+    "flex_multiplier",
+    "batch_multiplier",
+    "us_region_multiplier",
+    "context_window",
+    "max_output",
+    "origin",
+    "source",
+];
+
 /// Arguments of `price`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -285,19 +317,13 @@ fn one(price: &Price, context: &Context) -> Result<(), Failure> {
         return show::print(&to_json::document(&value));
     }
     let mut out = String::new();
-    if let Value::Object(map) = value {
-        for (key, value) in map {
-            let value = match value {
-                Value::String(s) if !s.is_empty() => s,
-                Value::Number(n) if n.as_u64() != Some(0) => n.to_string(),
-                _ => continue,
-            };
-            out.push_str(&format!(
-                "{:<22} {}\n",
-                key.replace('_', " "),
-                show::clean(&value)
-            ));
-        }
+    for key in FACTS {
+        let fact = match &value[key] {
+            Value::String(s) if !s.is_empty() => s.clone(),
+            Value::Number(n) if n.as_u64() != Some(0) => n.to_string(),
+            _ => continue,
+        };
+        out.push_str(&format!("{:<22} {}\n", key.replace('_', " "), show::clean(&fact)));
     }
     show::print(&out)
 }
@@ -383,6 +409,16 @@ mod tests {
         for text in ["-1", "NaN", "1e3", ""] {
             assert!(amount(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn every_fact_of_a_row_is_shown() {
+        let Value::Object(row) = as_json(&Price::default()) else {
+            panic!("a row is an object")
+        };
+        let mut facts = FACTS.to_vec();
+        facts.sort_unstable();
+        assert_eq!(row.keys().collect::<Vec<_>>(), facts);
     }
 
     #[test]

@@ -234,7 +234,8 @@ fn merge(rows: &[TotalsRow], by: By, by_model: bool) -> Vec<Line> {
     // A session that worked in several directories is still one session.
     let identity = if by == By::Session { 2 } else { by.keys().len() };
     let mut places = std::collections::HashMap::new();
-    let mut lines: Vec<(Line, u64)> = Vec::new();
+    // With each line the best of its names so far: one that says something, of the most calls.
+    let mut lines: Vec<(Line, (bool, u64))> = Vec::new();
     for row in rows {
         let sum = Sum::of(row.totals.as_ref());
         let keys = &row.keys[..by.keys().len().min(row.keys.len())];
@@ -247,15 +248,16 @@ fn merge(rows: &[TotalsRow], by: By, by_model: bool) -> Vec<Line> {
                         first_ms: row.first_ms,
                         ..Line::default()
                     },
-                    0,
+                    (false, 0),
                 ));
                 lines.len() - 1
             });
-        let Some((line, most)) = lines.get_mut(place) else {
+        let Some((line, best)) = lines.get_mut(place) else {
             continue;
         };
-        if sum.requests > *most {
-            *most = sum.requests;
+        let rank = (keys.last().is_some_and(|k| !k.is_empty()), sum.requests);
+        if rank > *best {
+            *best = rank;
             line.keys = keys.to_vec();
         }
         line.sum.add(&sum);
@@ -332,12 +334,13 @@ mod tests {
         let rows = [
             row(&["s", "codex", "/a"], 1),
             row(&["s", "codex", "/b"], 5),
+            row(&["s", "codex", ""], 9),
             row(&["s", "claude-code", "/a"], 1),
         ];
         let lines = merge(&rows, By::Session, false);
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0].keys, ["s", "codex", "/b"]);
-        assert_eq!(lines[0].sum.requests, 6);
+        assert_eq!(lines[0].sum.requests, 15);
     }
 
     #[test]

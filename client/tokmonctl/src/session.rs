@@ -12,7 +12,8 @@ use crate::context::Context;
 use crate::dates::{self, Span};
 use crate::failure::Failure;
 use crate::filter::Only;
-use crate::show::number::{count, dollars, exact, instant, pico_or_zero};
+use crate::show::number::{count, exact, instant, pico_or_zero};
+use crate::show::report::cost;
 use crate::show::table::{Look, Table, figures, path, text};
 use crate::show::{self, Screen, json as to_json};
 use crate::totals::{Sum, total};
@@ -134,7 +135,7 @@ async fn list(
                 s.id.clone(),
                 count(sum.requests),
                 count(sum.total()),
-                dollars(sum.cost),
+                cost(&sum),
                 s.project.clone(),
             ],
         );
@@ -220,7 +221,7 @@ fn draw(s: &Session, zone: &TimeZone, screen: &Screen) -> String {
             ];
             let cells = std::iter::once(name)
                 .chain(figures.into_iter().map(count))
-                .chain([dollars(sum.cost)]);
+                .chain([cost(&sum)]);
             table.row(Look::Plain, cells.collect());
         }
         out.push('\n');

@@ -88,7 +88,7 @@ fn ledger_line(l: &LedgerStatus) -> String {
     }
     if l.purge_horizon_ms != 0 {
         line.push_str(&format!(
-            "; records before {} were purged, their totals are kept",
+            "; of calls before {} only totals are kept",
             instant(l.purge_horizon_ms, &zone)
         ));
     }

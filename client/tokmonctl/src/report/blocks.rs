@@ -7,7 +7,8 @@ use tokmon_client::v1::{Block, BlocksRequest};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::show::number::{count, dollars, dollars_or_none, exact, instant};
+use crate::show::number::{count, dollars_or_none, exact, instant};
+use crate::show::report::cost;
 use crate::show::table::{Look, Table, figures, text};
 use crate::show::{self, Screen, json as to_json};
 use crate::totals::Sum;
@@ -140,7 +141,7 @@ fn draw(blocks: &[Block], zone: &TimeZone, screen: &Screen) -> String {
                 count(sum.cache_write()),
                 count(sum.tokens.cache_read),
                 count(sum.total()),
-                dollars(sum.cost),
+                cost(&sum),
                 block.models.join(", "),
             ],
         );
@@ -157,14 +158,14 @@ fn draw(blocks: &[Block], zone: &TimeZone, screen: &Screen) -> String {
         count(sum.cache_write()),
         count(sum.tokens.cache_read),
         count(sum.total()),
-        dollars(sum.cost),
+        cost(&sum),
     ];
     table.row(Look::Total, cells.into_iter().chain(more).collect());
     let mut out = table.render(screen);
     for burn in blocks.iter().filter_map(|b| b.burn.as_ref()) {
         out.push_str(&format!(
-            "Open block: {:.0} tokens a minute, {} an hour; at this rate {} tokens and {} when it ends in {} min.\n",
-            burn.tokens_per_minute,
+            "Open block: {} tokens a minute, {} an hour; at this rate {} tokens and {} when it ends in {} min.\n",
+            count(burn.tokens_per_minute.round() as u64),
             dollars_or_none(burn.cost_per_hour.as_ref()),
             count(burn.projected_tokens),
             dollars_or_none(burn.projected_cost.as_ref()),

@@ -128,7 +128,7 @@ fn title(key: &'static str) -> &'static str {
 }
 
 /// The cost; a dash when no call of it has a price.
-fn cost(sum: &Sum) -> String {
+pub(crate) fn cost(sum: &Sum) -> String {
     if sum.requests > 0 && sum.unpriced_requests >= sum.requests {
         NONE.to_owned()
     } else {

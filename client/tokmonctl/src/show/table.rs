@@ -10,7 +10,7 @@ use super::Screen;
 /// Blanks between two columns.
 const GAP: u16 = 2;
 /// A text column is not cut below this while another column can be dropped instead.
-const NARROWEST_TEXT: u16 = 18;
+const NARROWEST_TEXT: u16 = 20;
 /// Not even on the narrowest terminal.
 const NARROWEST_AT_ALL: u16 = 4;
 /// Only a line below the header; borders would cost width.
