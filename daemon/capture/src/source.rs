@@ -1,6 +1,9 @@
 //! Supervision: one thread that scans, waits for changes, scans what has changed, and tries again when the ledger
 //! cannot take it.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -67,6 +67,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// How many bytes have been consumed.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     /// Nothing but blanks may follow.
     pub(crate) fn end(&mut self) -> Result<()> {
         match self.peek() {

@@ -90,6 +90,45 @@ pub(crate) fn is_whole_line(line: &[u8]) -> bool {
     reader.skip().and_then(|()| reader.end()).is_ok()
 }
 
+/// How the lines of every version begin.
+const BEGINNINGS: [&str; 5] = [
+    "{\"parentUuid\":",
+    "{\"type\":",
+    "{\"timestamp\":",
+    "{\"isSidechain\":",
+    "{\"sessionId\":",
+];
+/// Places in one broken line that are tried as the beginning of a whole one.
+const SALVAGE_TRIES: usize = 16;
+
+/// The whole objects in a line that is none: a write that was cut off, and the next line written right behind it.
+fn salvage(line: &[u8]) -> Vec<(usize, &[u8])> {
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    let mut reader = json::Reader::new(line);
+    if line.first() == Some(&b'{') && reader.skip().is_ok() {
+        from = reader.position();
+        pieces.push((0, &line[..from]));
+    }
+    let mut starts: Vec<usize> = Vec::new();
+    for beginning in BEGINNINGS {
+        starts.extend(
+            memchr::memmem::find_iter(&line[from..], beginning)
+                .map(|at| from + at)
+                .take(SALVAGE_TRIES),
+        );
+    }
+    starts.sort_unstable();
+    // What is nested in the cut line is followed by more of it, so only a line of its own reaches to the end.
+    let whole = starts
+        .into_iter()
+        .filter(|start| *start > 0)
+        .take(SALVAGE_TRIES)
+        .find(|start| is_whole_line(&line[*start..]));
+    pieces.extend(whole.map(|start| (start, &line[start..])));
+    pieces
+}
+
 /// What a parser found.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -138,17 +177,23 @@ impl Parser {
             if line.is_empty() {
                 continue;
             }
-            if line[0] != b'{' || line[line.len() - 1] != b'}' {
-                found.fail(at, "not a JSON object".into());
-                continue;
-            }
-            let read = match self {
-                Parser::ClaudeCode(parser) => parser.line(line, at, found),
-                Parser::Codex(parser) => parser.line(line, at, found),
-            };
-            if let Err(problem) = read {
+            if let Err(problem) = self.line(line, at, found) {
                 found.fail(at, problem.0);
+                for (start, piece) in salvage(line) {
+                    // Its own problem is the line's, which was counted.
+                    drop(self.line(piece, at + start as u64, found));
+                }
             }
+        }
+    }
+
+    fn line(&mut self, line: &[u8], at: u64, found: &mut Found) -> Result<(), json::Problem> {
+        if line.first() != Some(&b'{') || line.last() != Some(&b'}') {
+            return Err(json::Problem("not a JSON object".into()));
+        }
+        match self {
+            Parser::ClaudeCode(parser) => parser.line(line, at, found),
+            Parser::Codex(parser) => parser.line(line, at, found),
         }
     }
 

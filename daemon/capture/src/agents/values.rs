@@ -85,6 +85,8 @@ pub(crate) fn uuid_v7_ms(uuid: &str) -> Option<i64> {
 pub(crate) struct Names {
     known: Vec<Name>,
     next: usize,
+    /// The last model that was asked for, and whose it is.
+    vendor: Option<(Name, Name)>,
 }
 
 /// Sessions, projects, models and tools of one file: rarely more than this.
@@ -109,6 +111,20 @@ impl Names {
             self.next = (self.next + 1) % NAMES_KEPT;
         }
         fresh
+    }
+}
+
+impl Names {
+    /// Whose model it is, judged by its name; empty when that does not tell.
+    pub(crate) fn provider(&mut self, model: &Name) -> Name {
+        if let Some((known, provider)) = &self.vendor
+            && known == model
+        {
+            return provider.clone();
+        }
+        let provider = self.get(tokmon_core::model::guess_provider(model).unwrap_or_default());
+        self.vendor = Some((model.clone(), provider.clone()));
+        provider
     }
 }
 

@@ -114,11 +114,6 @@ impl Call {
         } else {
             (self.visible / 4).saturating_sub(self.tokens.output)
         };
-        let provider = if self.model.contains("claude") {
-            "anthropic"
-        } else {
-            ""
-        };
         Observation {
             key,
             at_ms: self.at_ms,
@@ -130,7 +125,8 @@ impl Call {
                 tool: self.tool.clone(),
                 context: None,
             },
-            provider: names.get(provider),
+            // Behind a gateway other vendors' models answer too.
+            provider: names.provider(&self.model),
             model: self.model.clone(),
             tokens: self.tokens,
             tier: match self.tier {

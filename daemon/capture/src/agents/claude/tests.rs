@@ -250,6 +250,25 @@ fn what_cannot_be_used_is_a_failure_with_its_offset() {
 }
 
 #[test]
+fn a_cut_line_does_not_take_the_next_one_with_it() {
+    let (one, two) = (
+        line("m1", "02", "9", "null", "", ""),
+        line("m2", "03", "8", "null", "", ""),
+    );
+    for (text, outputs) in [
+        (format!("{}{two}", &one[..one.len() / 2]), vec![8]),
+        (format!("{}{two}", &one[..one.len() - 3]), vec![8]),
+        (format!("{}{two}", one.trim_end()), vec![9, 8]),
+        (format!("{}{}", one.trim_end(), &two[..50]), vec![9]),
+        (format!("{}{}", &one[..90], &two[..50]), vec![]),
+    ] {
+        let found = read(&text);
+        let got: Vec<u64> = found.observations.iter().map(|seen| seen.tokens.output).collect();
+        assert_eq!((got, found.failures), (outputs, 1), "{text}");
+    }
+}
+
+#[test]
 fn partial_lines_of_a_call_are_one_observation() {
     let tool = r#""content":[{"type":"tool_use","id":"t","name":"Read","input":{"file_path":"a.rs"}}]"#;
     let first = line("m1", "02", "3", "null", "", "");
