@@ -77,7 +77,8 @@ async fn a_backup_brings_back_what_was_there() {
 #[tokio::test]
 async fn a_purge_keeps_the_totals() {
     // A12
-    let env = Env::with_clock(NOON);
+    let mut env = Env::with_clock(NOON);
+    env.set_var("TOKMON_RETENTION_AUTOMATIC", "false");
     let daemon = env.start_daemon();
     let client = env.client().await;
     record(&client, "old", NOON - 90 * DAY).await;

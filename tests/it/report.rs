@@ -91,6 +91,32 @@ fn up_imports_what_is_there_and_prints_exact_totals() {
 }
 
 #[test]
+fn what_is_older_than_the_retention_counts_too() {
+    // Single records are kept for 30 days, totals for ever: the first import meets transcripts of any age.
+    let env = Env::with_clock(NOON);
+    let old = ClaudeCall {
+        id: "msg_old",
+        at: "2026-03-20T09:00:00.000Z",
+        ..ClaudeCall::default()
+    };
+    transcripts::claude(&env, old.session, &[old.clone(), ClaudeCall::default()]);
+    assert_eq!(env.ctl_json(&["up", "--no-watch"])["totals"]["requests"], 2);
+
+    // So does a transcript that turns up later, after the purge of the others, and each counts once.
+    env.ctl(&["daemon", "stop"]).success();
+    let later = ClaudeCall {
+        id: "msg_later",
+        session: "from-another-machine",
+        ..old
+    };
+    transcripts::claude(&env, later.session, &[later]);
+    for _ in 0..2 {
+        assert_eq!(env.ctl_json(&["up", "--no-watch"])["totals"]["requests"], 3);
+        env.ctl(&["daemon", "stop"]).success();
+    }
+}
+
+#[test]
 fn up_without_any_transcript_says_where_it_looked_and_what_next() {
     let env = Env::new();
     let up = env.ctl(&["up", "--no-watch"]).success();

@@ -160,11 +160,12 @@ async fn a_line_appended_to_a_transcript_reaches_a_follower() {
     let client = env.client().await;
     let mut feed = client.follow(v1::FollowRequest::default()).await.expect("a feed");
     let mut next = async || {
-        let message = tokio::time::timeout(PATIENCE, feed.message()).await;
-        let entry = message.expect("in time").expect("no error").expect("no end");
-        match entry.entry {
-            Some(v1::follow_response::Entry::Record(record)) => record,
-            other => panic!("not a record: {other:?}"),
+        loop {
+            let message = tokio::time::timeout(PATIENCE, feed.message()).await;
+            let entry = message.expect("in time").expect("no error").expect("no end");
+            if let Some(v1::follow_response::Entry::Record(record)) = entry.entry {
+                return record;
+            }
         }
     };
     assert_eq!(next().await.usage.expect("usage").session, first.session);

@@ -21,11 +21,15 @@ const GIVEN: &str = "TOKMON_TEST_BINARIES";
 /// Directory of the programs, e.g. `target/debug`. The first call builds what is out of date there, because
 /// `cargo test` builds a package's programs only for that package's own tests.
 pub fn dir() -> &'static Path {
-    static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| match std::env::var_os(GIVEN) {
-        Some(given) => PathBuf::from(given),
+    static DIR: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = DIR.get_or_init(|| match std::env::var_os(GIVEN) {
+        Some(given) => Ok(PathBuf::from(given)),
         None => build(),
-    })
+    });
+    match built {
+        Ok(dir) => dir,
+        Err(errors) => panic!("the programs do not build:\n{errors}"),
+    }
 }
 
 /// The daemon.
@@ -57,7 +61,7 @@ fn profile_dir() -> PathBuf {
         .to_path_buf()
 }
 
-fn build() -> PathBuf {
+fn build() -> Result<PathBuf, String> {
     let dir = profile_dir();
     let target = dir
         .parent()
@@ -75,10 +79,9 @@ fn build() -> PathBuf {
         .arg(target)
         .output()
         .expect("cargo can be started");
-    assert!(
-        output.status.success(),
-        "the programs do not build:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    dir
+    if output.status.success() {
+        Ok(dir)
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
 }
