@@ -1,4 +1,4 @@
-//! Counting text beside plain `tiktoken-rs`, on everyday texts and on stretches without a place to cut.
+//! Counting text beside plain `tiktoken-rs`, on everyday texts and on unbroken stretches.
 
 use std::hint::black_box;
 
@@ -44,7 +44,7 @@ fn count(c: &mut Criterion) {
 }
 
 fn load(c: &mut Criterion) {
-    let mut group = c.benchmark_group("load_o200k");
+    let mut group = c.benchmark_group("first_count");
     group.sample_size(10);
     group.bench_function("tokmon", |b| b.iter(|| Tokenizer::new().count(b"a", "gpt-5")));
     group.bench_function("tiktoken-rs", |b| b.iter(tiktoken_rs::o200k_base));

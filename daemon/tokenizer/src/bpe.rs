@@ -5,121 +5,104 @@
 //! pair of neighbours is the encoding of theirs, and every pair of the joined sequence comes from one of the
 //! windows. (See the corollaries in the documentation of the crate `bpe`.)
 
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
 
-use tiktoken_rs::CoreBPE;
+use crate::layout::NONE;
+use crate::vocabulary::Vocabulary;
 
+/// Up to this many bytes a plain search for the lowest rank is quicker than a queue.
+const SHORT: usize = 64;
 /// Bytes of a window at first; doubled until neighbours can be joined.
 const WINDOW: usize = 4096;
-/// No rank in any of the encodings is as high.
-const RANKS: u32 = 200_100;
-/// Stands for "no token".
-const NONE: u32 = u32::MAX;
 
-/// The tokens of an encoding, from bytes to rank: an open-addressing table over one block of bytes.
-pub(crate) struct Vocabulary {
-    bytes: Vec<u8>,
-    /// Where each rank's bytes begin; one more at the end.
-    starts: Vec<u32>,
-    /// Ranks, or [`NONE`]; the length is a power of two.
-    table: Vec<u32>,
+/// Counts pieces one after the other and reuses its memory.
+pub(crate) struct Encoder<'v> {
+    vocabulary: &'v Vocabulary,
+    merge: Merge,
 }
 
-impl Vocabulary {
-    /// Reads the tokens out of `bpe`, special ones left out.
-    pub(crate) fn of(bpe: &CoreBPE) -> Vocabulary {
-        let special: HashSet<&[u8]> = bpe.special_tokens().into_iter().map(str::as_bytes).collect();
-        let mut vocabulary = Vocabulary {
-            bytes: Vec::new(),
-            starts: vec![0],
-            table: vec![NONE; 2 * (RANKS as usize).next_power_of_two()],
-        };
-        for rank in 0..RANKS {
-            let token = bpe.decode_bytes(&[rank]).unwrap_or_default();
-            if !special.contains(token.as_slice()) {
-                vocabulary.bytes.extend_from_slice(&token);
-            }
-            vocabulary
-                .starts
-                .push(u32::try_from(vocabulary.bytes.len()).unwrap_or(NONE));
-            vocabulary.insert(rank);
-        }
-        vocabulary
-    }
-
-    fn insert(&mut self, rank: u32) {
-        if self.token(rank).is_empty() {
-            return;
-        }
-        let mask = self.table.len() - 1;
-        let mut at = hash(self.token(rank)) & mask;
-        while self.table[at] != NONE {
-            at = (at + 1) & mask;
-        }
-        self.table[at] = rank;
-    }
-
-    fn token(&self, rank: u32) -> &[u8] {
-        let rank = rank as usize;
-        &self.bytes[self.starts[rank] as usize..self.starts[rank + 1] as usize]
-    }
-
-    fn rank(&self, token: &[u8]) -> u32 {
-        let mask = self.table.len() - 1;
-        let mut at = hash(token) & mask;
-        loop {
-            let rank = self.table[at];
-            if rank == NONE || self.token(rank) == token {
-                return rank;
-            }
-            at = (at + 1) & mask;
+impl Encoder<'_> {
+    pub(crate) fn new(vocabulary: &Vocabulary) -> Encoder<'_> {
+        Encoder {
+            vocabulary,
+            merge: Merge::default(),
         }
     }
 
     /// Number of tokens of a piece.
-    pub(crate) fn count(&self, piece: &[u8]) -> u64 {
-        if self.rank(piece) != NONE {
+    pub(crate) fn count(&mut self, piece: &[u8]) -> u64 {
+        if self.vocabulary.rank(piece) != NONE {
             return 1;
+        }
+        if piece.len() <= SHORT {
+            return count_short(self.vocabulary, piece) as u64;
         }
         let mut window = WINDOW;
         loop {
             if let Some(count) = self.count_in_windows(piece, window) {
-                return count;
+                return count as u64;
             }
             window *= 2;
         }
     }
 
     /// `None` when two neighbouring windows have no token in common. A window as long as the piece always works.
-    fn count_in_windows(&self, piece: &[u8], window: usize) -> Option<u64> {
-        let mut merge = Merge::default();
-        let mut here = self.encode(&mut merge, piece, 0, window);
-        let mut counted = 0;
-        let mut total = 0;
-        while here.end() < piece.len() {
-            // From a token's beginning in this window, a quarter before its end.
-            let overlap = here.end() - window / 4;
-            let first = here
-                .tokens
-                .partition_point(|token| token.start < overlap)
-                .max(counted);
-            let from = here.tokens.get(first)?.start;
-            let there = self.encode(&mut merge, piece, from, window);
-            let (last, same) = common(&here.tokens, first, &there.tokens)?;
+    fn count_in_windows(&mut self, piece: &[u8], window: usize) -> Option<usize> {
+        let mut here = self.encode(piece, 0, window);
+        let (mut counted, mut total) = (0, 0);
+        while here.last().is_some_and(|token| token.end < piece.len()) {
+            // From the beginning of a token in the last quarter of this window.
+            let quarter = here.last()?.end - window / 4;
+            let first = here.partition_point(|token| token.start < quarter).max(counted);
+            let there = self.encode(piece, here.get(first)?.start, window);
+            let (last, same) = common(&here, first, &there)?;
             total += last + 1 - counted;
             counted = same + 1;
             here = there;
         }
-        total += here.tokens.len() - counted;
-        Some(total as u64)
+        Some(total + here.len() - counted)
     }
 
-    /// The tokens of at most `window` bytes of `piece` from `from` on, as if the window were all there is.
-    fn encode(&self, merge: &mut Merge, piece: &[u8], from: usize, window: usize) -> Window {
+    /// The tokens of at most `window` bytes of `piece` from `from` on, as if there were nothing else.
+    fn encode(&mut self, piece: &[u8], from: usize, window: usize) -> Vec<Span> {
         let end = piece.len().min(from + window);
-        merge.run(self, &piece[from..end]);
-        Window {
-            tokens: merge.tokens(from),
+        self.merge.run(self.vocabulary, &piece[from..end]);
+        self.merge.tokens(from)
+    }
+}
+
+/// Joins the two neighbours whose union has the lowest rank, leftmost first, until there are none.
+fn count_short(vocabulary: &Vocabulary, piece: &[u8]) -> usize {
+    let mut starts = [0; SHORT + 1];
+    for (at, start) in starts.iter_mut().enumerate() {
+        *start = at;
+    }
+    let mut parts = piece.len();
+    // Of each part together with the next one.
+    let mut ranks = [NONE; SHORT];
+    let rate = |starts: &[usize], parts: usize, at: usize| match at + 2 <= parts {
+        true => vocabulary.rank(&piece[starts[at]..starts[at + 2]]),
+        false => NONE,
+    };
+    for (at, rank) in ranks.iter_mut().enumerate().take(parts) {
+        *rank = rate(&starts, parts, at);
+    }
+    loop {
+        let (mut lowest, mut at) = (NONE, 0);
+        for (index, rank) in ranks[..parts].iter().enumerate() {
+            if *rank < lowest {
+                (lowest, at) = (*rank, index);
+            }
+        }
+        if lowest == NONE {
+            return parts;
+        }
+        starts.copy_within(at + 2..=parts, at + 1);
+        ranks.copy_within((at + 2).min(parts)..parts, at + 1);
+        parts -= 1;
+        ranks[at] = rate(&starts, parts, at);
+        if let Some(before) = at.checked_sub(1) {
+            ranks[before] = rate(&starts, parts, before);
         }
     }
 }
@@ -132,29 +115,19 @@ fn common(here: &[Span], first: usize, there: &[Span]) -> Option<(usize, usize)>
             return Some((i, j));
         }
         if here[i].end <= there[j].end {
-            i += 1
+            i += 1;
         } else {
-            j += 1
+            j += 1;
         }
     }
     None
 }
 
 /// Where a token lies in its piece.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     start: usize,
     end: usize,
-}
-
-struct Window {
-    tokens: Vec<Span>,
-}
-
-impl Window {
-    fn end(&self) -> usize {
-        self.tokens.last().map_or(0, |token| token.end)
-    }
 }
 
 /// A part of the window while merging, named by its first byte.
@@ -165,7 +138,7 @@ struct Part {
     rank: u32,
 }
 
-/// Repeatedly joins the two neighbours whose union has the lowest rank, leftmost first. Reuses its memory.
+/// The same as [`count_short`] with a queue, for windows.
 #[derive(Default)]
 struct Merge {
     parts: Vec<Part>,
@@ -239,14 +212,47 @@ fn unpack(entry: u64) -> (u32, u32) {
     ((entry >> 32) as u32, entry as u32)
 }
 
-/// Fast and good enough for tokens of a few bytes; the table is at most half full.
-fn hash(bytes: &[u8]) -> usize {
-    const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
-    let mut state = bytes.len() as u64;
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        state = (state.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::O200K;
+
+    #[test]
+    fn windows_of_any_size_agree() {
+        let letters: Vec<u8> = (0..5_000_u32)
+            .map(|n| b'a' + (n.wrapping_mul(n) / 7 % 26) as u8)
+            .collect();
+        for piece in [
+            letters,
+            b"a".repeat(5_000),
+            b"-".repeat(5_000),
+            "字あ".repeat(900).into_bytes(),
+        ] {
+            let mut encoder = Encoder::new(&O200K);
+            let whole = encoder.count_in_windows(&piece, piece.len());
+            assert_eq!(whole, Some(encoder.encode(&piece, 0, piece.len()).len()));
+            for window in [512, 1024, 4096] {
+                assert_eq!(encoder.count_in_windows(&piece, window), whole, "{window}");
+            }
+        }
     }
-    (state ^ (state >> 29)) as usize
+
+    #[test]
+    fn search_and_queue_agree() {
+        let mut encoder = Encoder::new(&O200K);
+        for text in [
+            "x",
+            "zqxjkvbp",
+            "internationalisierungsbehörde",
+            "字字字字字字",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ] {
+            let piece = text.as_bytes();
+            assert_eq!(
+                count_short(&O200K, piece),
+                encoder.encode(piece, 0, piece.len()).len(),
+                "{text}"
+            );
+        }
+    }
 }

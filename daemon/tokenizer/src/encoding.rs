@@ -1,16 +1,14 @@
 //! The encodings, and where they live while somebody needs them.
 //!
-//! `tiktoken-rs` offers ready singletons, but those are never freed and one alone holds some 40 MB. Here each
-//! encoding sits behind an `Arc` that is dropped once nobody has counted for a while.
+//! The vocabularies are part of the program and cost no memory of their own. The patterns do, so each one is made
+//! when it is first needed, and dropped once nobody has counted for a while.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tiktoken_rs::CoreBPE;
-
-use crate::bpe::Vocabulary;
-use crate::cut;
+use crate::bpe::Encoder;
 use crate::pieces::Pieces;
+use crate::vocabulary::{self, Vocabulary};
 
 /// An encoding by its public name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,67 +74,33 @@ impl Tables {
     const COUNT: usize = 4;
 
     fn load(self) -> Counter {
-        let built = match self {
-            Tables::O200k => tiktoken_rs::o200k_base(),
-            Tables::Cl100k => tiktoken_rs::cl100k_base(),
-            Tables::P50k => tiktoken_rs::p50k_base(),
-            Tables::R50k => tiktoken_rs::r50k_base(),
+        let vocabulary = match self {
+            Tables::O200k => &vocabulary::O200K,
+            Tables::Cl100k => &vocabulary::CL100K,
+            Tables::P50k => &vocabulary::P50K,
+            Tables::R50k => &vocabulary::R50K,
         };
         Counter {
-            tables: self,
-            bpe: built.expect("the tables are part of this program"),
-            careful: OnceLock::new(),
+            pieces: Pieces::new(self),
+            vocabulary,
         }
     }
 }
 
 /// Counts with one set of tables.
 pub(crate) struct Counter {
-    tables: Tables,
-    bpe: CoreBPE,
-    careful: OnceLock<Careful>,
-}
-
-/// What unbroken stretches need: made on the first of them, since most texts have none.
-struct Careful {
     pieces: Pieces,
-    vocabulary: Vocabulary,
+    vocabulary: &'static Vocabulary,
 }
 
 impl Counter {
     /// Exact count of `text`, special tokens as text.
     pub(crate) fn count(&self, text: &str) -> u64 {
-        let mut total = 0;
-        let mut rest = text;
-        while !rest.is_empty() {
-            let stretch = cut::next(rest);
-            let (head, tail) = rest.split_at(stretch.len);
-            total += if stretch.unbroken {
-                self.count_unbroken(head)
-            } else {
-                self.bpe.count_ordinary(head) as u64
-            };
-            rest = tail;
-        }
-        total
-    }
-
-    /// Exact as well, slower on everyday text, but in bounded memory and without a stack that can overflow.
-    pub(crate) fn count_unbroken(&self, text: &str) -> u64 {
-        let careful = self.careful.get_or_init(|| Careful {
-            pieces: Pieces::new(self.tables),
-            vocabulary: Vocabulary::of(&self.bpe),
-        });
-        careful
-            .pieces
+        let mut encoder = Encoder::new(self.vocabulary);
+        self.pieces
             .split(text)
-            .map(|piece| careful.vocabulary.count(piece.as_bytes()))
+            .map(|piece| encoder.count(piece.as_bytes()))
             .sum()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn oracle(&self, text: &str) -> u64 {
-        self.bpe.count_ordinary(text) as u64
     }
 }
 

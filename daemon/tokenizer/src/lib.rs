@@ -1,17 +1,17 @@
 //! Counting text in tokens: exact where the model's encoding is public, an estimate that says so elsewhere.
 //!
-//! The vocabularies and the everyday work are `tiktoken-rs`'s. This crate adds what a daemon needs around it:
-//! encodings that load on first use and go away when idle, a table from model names to encodings that knows
-//! what it does not know, and bounds: any input up to [`MAX_TEXT_BYTES`] is counted in linear time and with
-//! memory that does not grow with its longest word.
+//! The vocabularies are those of `tiktoken-rs`, and its counts are the reference that all of ours are tested
+//! against. This crate adds what a daemon needs: tables that need no memory of their own, linear time and bounded
+//! memory for any input up to [`MAX_TEXT_BYTES`], and a list of model names that knows what it does not know.
 
 mod bpe;
-mod cut;
 mod encoding;
 #[cfg(test)]
 mod exactness;
+mod layout;
 mod model;
 mod pieces;
+mod vocabulary;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub struct TooLarge {
     pub bytes: usize,
 }
 
-/// Counts text. Cheap to make: encodings load when first needed.
+/// Counts text. Cheap to make: what an encoding needs is made when it is first used.
 ///
 /// Counting is work for a processor: call it where blocking is allowed.
 #[derive(Debug, Default)]
@@ -84,7 +84,7 @@ impl Tokenizer {
             .collect()
     }
 
-    /// Frees the encodings that were not used for `idle`, and says how many that were.
+    /// Frees what was made for encodings that were not used for `idle`, and says how many that were.
     pub fn unload_idle(&self, idle: Duration) -> usize {
         self.slots.unload_idle(idle)
     }

@@ -5,9 +5,13 @@
 //! rule is applied by hand. Possessive quantifiers become greedy ones: where they stand, nothing could be given
 //! back anyway.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::encoding::Tables;
+
+/// Most memory of a thread's own tables for the pattern, in bytes. With the usual 2 MiB, text of random Unicode
+/// makes the engine give them up and crawl at a fifteenth of its speed; such a text fills about 5 MB.
+const DFA_BYTES: usize = 8 << 20;
 
 const O200K: &str = concat!(
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
@@ -43,7 +47,10 @@ impl Pieces {
             Tables::P50k | Tables::R50k => (GPT2, false),
         };
         Pieces {
-            pattern: Regex::new(pattern).expect("the patterns are constants"),
+            pattern: RegexBuilder::new(pattern)
+                .dfa_size_limit(DFA_BYTES)
+                .build()
+                .expect("the patterns are constants"),
             keeps_line_ends,
         }
     }
