@@ -1,7 +1,5 @@
 //! Reads. Each sees one consistent snapshot per call to the store and may block: call them where waiting is allowed.
 
-use std::cmp::Reverse;
-
 use tokmon_core::Name;
 use tokmon_core::blocks::{Block, Blocks, BlocksQuery};
 use tokmon_core::entry::{Body, Entry, Record};
@@ -161,17 +159,22 @@ impl Ledger {
         let offset =
             page::parse(&query.page_token)?.map_or(0, |(_, n)| usize::try_from(n).unwrap_or(usize::MAX));
         let to_ms = query.to_ms.unwrap_or(i64::MAX);
+        let keep = offset.saturating_add(wanted).saturating_add(1);
         let mut rows: Vec<SessionRow> = Vec::new();
         self.shared().slot.read(|store| {
             let mut visit = |row: SessionRow| {
                 if row.agg.first_ms < to_ms && !row.agg.is_empty() && covers_session(&query.filter, &row) {
                     rows.push(row);
+                    // Only what comes before the page's end is held, however many sessions there are.
+                    if rows.len() > keep.saturating_mul(2).max(MAX_PAGE) {
+                        latest_first(&mut rows);
+                        rows.truncate(keep);
+                    }
                 }
             };
             Ok(store.sessions(query.from_ms.unwrap_or(i64::MIN), &mut visit)?)
         })?;
-        let order = |row: &SessionRow| (Reverse(row.agg.last_ms), row.agent.clone(), row.session.clone());
-        rows.sort_by_cached_key(order);
+        latest_first(&mut rows);
         let more = rows.len() > offset.saturating_add(wanted);
         let items: Vec<SessionRow> = rows.into_iter().skip(offset).take(wanted).collect();
         let next = more.then(|| page::token(0, (offset + wanted) as u64));
@@ -243,6 +246,13 @@ pub(crate) fn covers(filter: &Filter, record: &Record) -> bool {
         Dimension::Tool => &seen.who.tool,
         Dimension::User => &seen.who.user,
     })
+}
+
+fn latest_first(rows: &mut [SessionRow]) {
+    rows.sort_unstable_by(|a, b| {
+        let latest = b.agg.last_ms.cmp(&a.agg.last_ms);
+        latest.then_with(|| (&a.agent, &a.session).cmp(&(&b.agent, &b.session)))
+    });
 }
 
 fn covers_session(filter: &Filter, row: &SessionRow) -> bool {
