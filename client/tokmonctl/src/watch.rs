@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokmon_client::v1::follow_response::Entry;
-use tokmon_client::{Client, Error};
+use tokmon_client::{Client, Error, Kind};
 
 use crate::context::Context;
 use crate::dates::{Day, Span, window};
@@ -83,8 +83,12 @@ async fn lines(feed: &mut Feed, zone: &TimeZone, json: bool) -> Result<(), Failu
 
 async fn live(client: &Client, feed: &mut Feed, args: &Args, zone: &TimeZone) -> Result<(), Failure> {
     loop {
-        let frame = frame(client, args, zone, &Screen::of_stdout()).await?;
-        show::print(&format!("{HOME}{frame}"))?;
+        match frame(client, args, zone, &Screen::of_stdout()).await {
+            Ok(frame) => show::print(&format!("{HOME}{frame}"))?,
+            // The daemon is being restarted: the feed waits for it, then there is a new picture.
+            Err(error) if error.kind() == Kind::Unavailable => {}
+            Err(error) => return Err(error.into()),
+        }
         let next = Instant::now() + REFRESH;
         match timeout_at(next, feed.next()).await {
             Err(_) => continue,

@@ -11,6 +11,9 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::failure::Failure;
 
+/// The narrowest terminal that tables are fitted to.
+const NARROWEST: u16 = 20;
+
 /// What is known of the place where the output goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Screen {
@@ -25,11 +28,13 @@ impl Screen {
     pub(crate) fn of_stdout() -> Screen {
         let terminal = io::stdout().is_terminal();
         let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        let columns = set("COLUMNS").and_then(|v| v.parse().ok()).filter(|&w| w >= 20);
+        let columns = set("COLUMNS").and_then(|v| v.parse().ok());
         let measured = || terminal.then(|| comfy_table::Table::new().width()).flatten();
+        // Less than that is a terminal that does not know its width.
+        let usable = |w: &u16| *w >= NARROWEST;
         let dumb = set("TERM").is_some_and(|t| t == "dumb");
         Screen {
-            width: columns.or_else(measured),
+            width: columns.filter(usable).or_else(|| measured().filter(usable)),
             colour: terminal && !dumb && set("NO_COLOR").is_none(),
         }
     }

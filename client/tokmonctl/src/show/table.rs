@@ -102,7 +102,7 @@ impl Table {
     /// The table as text that ends with a line break.
     pub(crate) fn render(&self, screen: &Screen) -> String {
         let widths: Vec<u16> = (0..self.columns.len()).map(|i| self.natural_width(i)).collect();
-        let (kept, widths) = fit(&self.columns, &widths, screen.width);
+        let (kept, widths) = fit(&self.columns, &self.filled(), &widths, screen.width);
         let mut table = comfy_table::Table::new();
         table.load_style(RULE).set_truncation_indicator("…");
         if let Some(width) = screen.width {
@@ -115,7 +115,9 @@ impl Table {
         } else {
             table.force_no_tty();
         }
-        table.set_header(kept.iter().map(|&i| head(&self.columns[i])).collect::<Vec<_>>());
+        let mut header = Row::from(kept.iter().map(|&i| head(&self.columns[i])).collect::<Vec<_>>());
+        header.max_height(1);
+        table.set_header(header);
         for (look, cells) in &self.rows {
             let mut row = Row::new();
             for (&i, &width) in kept.iter().zip(&widths) {
@@ -135,6 +137,18 @@ impl Table {
             }
         }
         self.with_rule(&table.to_string())
+    }
+
+    /// Columns that say something; of the others only those that never leave.
+    fn filled(&self) -> Vec<usize> {
+        let says_something = |i: &usize| {
+            self.columns[*i].drop == 0
+                || self
+                    .rows
+                    .iter()
+                    .any(|(_, cells)| cells.get(*i).is_some_and(|c| !c.is_empty()))
+        };
+        (0..self.columns.len()).filter(says_something).collect()
     }
 
     /// Widest content of a column, its title included.
@@ -190,10 +204,15 @@ fn styled(content: String, holds: Holds, look: Look) -> Cell {
 }
 
 /// Which columns stay, and how wide each may be.
-fn fit(columns: &[Column], natural: &[u16], terminal: Option<u16>) -> (Vec<usize>, Vec<u16>) {
-    let mut kept: Vec<usize> = (0..columns.len()).collect();
+fn fit(
+    columns: &[Column],
+    filled: &[usize],
+    natural: &[u16],
+    terminal: Option<u16>,
+) -> (Vec<usize>, Vec<u16>) {
+    let mut kept = filled.to_vec();
     let Some(terminal) = terminal.map(u32::from) else {
-        let widths = natural.to_vec();
+        let widths = kept.iter().map(|i| natural[*i]).collect();
         return (kept, widths);
     };
     let least = |i: &usize| match columns[*i].holds {
@@ -347,6 +366,17 @@ mod tests {
         assert_eq!(lines.len(), 6);
         assert!(lines[1].starts_with('─') && lines[1] == lines[4], "{text}");
         assert!(lines[5].starts_with("Total"));
+    }
+
+    #[test]
+    fn columns_without_content_take_no_room() {
+        let mut table = Table::new(vec![text("Name", 0), text("Waste", 3), text("Must stay", 0)]);
+        table.row(Look::Plain, vec!["a".into()]);
+        let drawn = table.render(&Screen {
+            width: None,
+            colour: false,
+        });
+        assert!(!drawn.contains("Waste") && drawn.contains("Must stay"), "{drawn}");
     }
 
     #[test]
