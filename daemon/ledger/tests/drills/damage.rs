@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tokmon_core::entry::Entry;
 use tokmon_core::rollup::{Agg, Dims};
-use tokmon_ledger::store::samples::calls;
+use tokmon_ledger::store::samples::{START_MS, amend, batch, call, calls};
 use tokmon_ledger::store::{RedbStore, Result, Store, StoreError};
 
 use crate::{Dice, rounds};
@@ -101,6 +101,81 @@ fn damage_is_named_and_figures_are_never_wrong() {
         }
     }
     assert!(named > 0, "no damage hit anything: the drill proves nothing");
+}
+
+#[test]
+fn what_can_be_read_is_salvaged() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (whole, broken) = (dir.path().join("whole.redb"), dir.path().join("broken.redb"));
+    let truth = make(&whole);
+    let good = std::fs::read(&whole).expect("the file");
+    let (mut kept, mut tried) = (0, 0);
+    for round in 0..rounds(40) {
+        let mut bytes = good.clone();
+        damage(&mut bytes, &mut Dice(round));
+        std::fs::write(&broken, &bytes).expect("written");
+        let rescued = dir.path().join(format!("rescued-{round}.redb"));
+        let salvaged = match RedbStore::salvage(&broken, &rescued) {
+            Ok(salvaged) => salvaged,
+            Err(e) => {
+                assert!(matches!(e, StoreError::Damaged(_)), "round {round}: {e}");
+                assert!(!rescued.exists());
+                continue;
+            }
+        };
+        assert!(
+            std::fs::read(&broken).expect("kept") == bytes,
+            "round {round}: the damaged file was written"
+        );
+        let store = RedbStore::open(&rescued, CACHE).expect("it opens");
+        let entries = store.entries_after(0, usize::MAX).expect("entries");
+        assert!(
+            entries.iter().all(|e| truth.entries.contains(e)),
+            "round {round}: other entries"
+        );
+        assert_eq!(entries.len() as u64, salvaged.entries, "round {round}");
+        assert_eq!(
+            store.verify().expect("verified").findings,
+            Vec::<String>::new(),
+            "round {round}"
+        );
+        store
+            .append(&calls(store.last_seq().expect("the last seq"), 0))
+            .expect("appended");
+        kept += salvaged.entries;
+        tried += 1;
+    }
+    assert!(
+        tried > 0 && kept >= tried * 270,
+        "{kept} entries of {tried} files with 300 each"
+    );
+}
+
+#[test]
+fn a_whole_ledger_is_salvaged_wholly() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (from, to) = (dir.path().join("from.redb"), dir.path().join("to.redb"));
+    let store = RedbStore::create(&from, CACHE).expect("a new store");
+    store.append(&calls(0, 500)).expect("appended");
+    let at_ms = START_MS + 500 * 60_000;
+    let mut better = call(500, at_ms);
+    better.seen.tokens.output += 9;
+    let entries = vec![amend(501, 500, call(500, at_ms), better)];
+    store.append(&batch(entries)).expect("appended");
+    store
+        .purge(START_MS + 200 * 60_000 + 7, usize::MAX)
+        .expect("purged");
+    let truth = read(&store).expect("whole");
+    drop(store);
+    let salvaged = RedbStore::salvage(&from, &to).expect("salvaged");
+    assert_eq!((salvaged.entries, salvaged.missing), (301, 200));
+    let store = RedbStore::open(&to, CACHE).expect("it opens");
+    assert!(read(&store).expect("whole") == truth, "other figures");
+    assert_eq!(store.verify().expect("verified").findings, Vec::<String>::new());
+    assert!(matches!(
+        RedbStore::salvage(&from, &to),
+        Err(StoreError::Conflict(_))
+    ));
 }
 
 #[test]

@@ -190,3 +190,36 @@ fn tampering_shows() {
     );
     assert_eq!(verified.chain_head, head);
 }
+
+#[test]
+fn a_file_is_verified_without_being_touched() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (path, copy) = (dir.path().join("ledger.redb"), dir.path().join("copy.redb"));
+    let store = RedbStore::create(&path, CACHE).expect("a new store");
+    store.append(&calls(0, 300)).expect("appended");
+    assert!(matches!(
+        RedbStore::verify_file(&path, CACHE),
+        Err(StoreError::InUse)
+    ));
+    store.backup(&copy).expect("a copy");
+    let good = std::fs::read(&copy).expect("the copy");
+    let verified = RedbStore::verify_file(&copy, CACHE).expect("verified");
+    assert_eq!((verified.entries_checked, verified.findings.len()), (300, 0));
+    assert_eq!(verified.chain_head, store.verify().expect("verified").chain_head);
+    // Every page that is in use is covered by the trees' checksums.
+    let mut found = 0;
+    for page in 1..good.len() / 4096 {
+        let mut bytes = good.clone();
+        bytes[page * 4096 + 77] ^= 4;
+        std::fs::write(&copy, &bytes).expect("written");
+        found += match RedbStore::verify_file(&copy, CACHE) {
+            Ok(verified) => usize::from(!verified.findings.is_empty()),
+            Err(e) => usize::from(matches!(e, StoreError::Damaged(_))),
+        };
+        assert!(
+            std::fs::read(&copy).expect("the copy") == bytes,
+            "page {page} was written"
+        );
+    }
+    assert!(found > 10, "{found} damages were found");
+}

@@ -164,7 +164,7 @@ fn schema_read_only(db: &ReadOnlyDatabase) -> Result<u32> {
 }
 
 /// The schema of an open file; `Newer` when this program does not know it.
-fn schema_of(db: &Database) -> Result<u32> {
+pub(super) fn schema_of(db: &Database) -> Result<u32> {
     let found = read_schema(&db.begin_read()?)?;
     if found > SCHEMA_VERSION {
         return Err(newer(found));

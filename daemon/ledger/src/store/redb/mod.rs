@@ -36,11 +36,14 @@ mod codec;
 mod entry;
 mod fault;
 mod handle;
+mod inspect;
 mod lifecycle;
 mod migrate;
 mod names;
+mod overlay;
 mod purge;
 mod read;
+mod salvage;
 mod sum;
 mod sums;
 mod tables;
@@ -60,6 +63,7 @@ use names::Cache;
 use read::Reader;
 
 pub use lifecycle::QUICK_REPAIR_ABOVE;
+pub use salvage::Salvaged;
 
 /// See the module.
 pub struct RedbStore {

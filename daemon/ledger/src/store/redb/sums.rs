@@ -2,7 +2,6 @@
 //! changed and written once, in the order of the keys.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 
 use redb::{ReadableTable, Table, WriteTransaction};
 use tokmon_core::entry::Record;
@@ -94,6 +93,12 @@ pub(super) fn session_key(dims: &Dims) -> u64 {
 impl Sums {
     /// A record comes in.
     pub(super) fn add(&mut self, record: &Record, ids: &Ids) {
+        let agg = self.add_to_session(record, ids);
+        self.add_row(bucket_of(record.seen.at_ms), &dims_of(ids), &agg);
+    }
+
+    /// A record comes in whose share in the rollups is there already; yields that share.
+    pub(super) fn add_to_session(&mut self, record: &Record, ids: &Ids) -> Agg {
         let (agg, dims) = (Agg::of(record), dims_of(ids));
         let at_ms = record.seen.at_ms;
         let session = self.sessions.entry(session_key(&dims)).or_default();
@@ -105,15 +110,12 @@ impl Sums {
             });
         }
         session.delta.plus.add(&agg);
-        match self.full.entry((bucket_of(at_ms), dims)) {
-            Slot::Occupied(slot) => slot.into_mut().plus.add(&agg),
-            Slot::Vacant(slot) => {
-                slot.insert(Delta {
-                    plus: agg,
-                    minus: None,
-                });
-            }
-        }
+        agg
+    }
+
+    /// A sum comes to a row of the rollups.
+    pub(super) fn add_row(&mut self, bucket: u32, dims: &Dims, agg: &Agg) {
+        self.full.entry((bucket, *dims)).or_default().plus.add(agg);
     }
 
     /// A record leaves because another one takes its place.
