@@ -76,6 +76,23 @@ fn a_second_one_on_the_same_state_is_refused() {
 }
 
 #[test]
+fn many_clients_at_once_start_one() {
+    let env = Env::new();
+    let pids: std::collections::BTreeSet<u64> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..12)
+            .map(|_| scope.spawn(|| env.ctl_json(&["status"])["pid"].as_u64()))
+            .collect();
+        clients
+            .into_iter()
+            .map(|client| client.join().expect("the client ends").expect("a pid"))
+            .collect()
+    });
+    assert_eq!(pids.len(), 1, "{pids:?}");
+    env.ctl(&["daemon", "stop"]).success();
+    env.ctl(&["--no-start", "status"]).exits(69);
+}
+
+#[test]
 fn the_socket_of_a_dead_one_is_taken_over() {
     let env = Env::new();
     env.start_daemon().kill();

@@ -149,3 +149,29 @@ async fn what_is_no_backup_is_refused_and_the_ledger_stays() {
     assert_eq!(requests(&client).await, 0);
     daemon.stop();
 }
+
+#[tokio::test]
+async fn a_clock_that_jumps_back_loses_nothing() {
+    let env = Env::with_clock(NOON);
+    let daemon = env.start_daemon();
+    let client = env.client().await;
+    record(&client, "before", 0).await;
+    env.set_clock(NOON - 3 * DAY);
+    record(&client, "after", 0).await;
+    record(&client, "before", 0).await;
+    assert_eq!(requests(&client).await, 2);
+    daemon.stop();
+
+    env.set_clock(NOON - 5 * DAY);
+    let daemon = env.start_daemon();
+    let client = env.client().await;
+    assert_eq!(requests(&client).await, 2);
+    record(&client, "later", 0).await;
+    assert_eq!(requests(&client).await, 3);
+    let verified = client
+        .verify(v1::VerifyRequest::default())
+        .await
+        .expect("verified");
+    assert!(verified.ok, "{:?}", verified.findings);
+    daemon.stop();
+}

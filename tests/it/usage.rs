@@ -155,7 +155,7 @@ async fn a_stream_counts_what_it_refuses_and_goes_on() {
 async fn a_line_appended_to_a_transcript_reaches_a_follower() {
     let env = Env::new();
     let first = ClaudeCall::default();
-    transcripts::claude(&env, first.session, &[first.clone()]);
+    transcripts::claude(&env, first.session, std::slice::from_ref(&first));
     let daemon = env.start_daemon();
     let client = env.client().await;
     let mut feed = client.follow(v1::FollowRequest::default()).await.expect("a feed");

@@ -102,10 +102,10 @@ fn crates_use_only_lower_floors() {
             if ours && !allowed.contains(&used.as_str()) {
                 wrong.push(format!("{name} → {used}"));
             }
-            if let Some((_, homes)) = HOMES.iter().find(|(name, _)| *name == used) {
-                if !homes.contains(&dir) {
-                    wrong.push(format!("{name} → {used}, which belongs to {homes:?}"));
-                }
+            if let Some((_, homes)) = HOMES.iter().find(|(name, _)| *name == used)
+                && !homes.contains(&dir)
+            {
+                wrong.push(format!("{name} → {used}, which belongs to {homes:?}"));
             }
         }
     }
