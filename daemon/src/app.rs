@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokmon_capture::Capture;
-use tokmon_ledger::{Clock, Ledger};
+use tokmon_ledger::Ledger;
 use tokmon_proto::paths::Paths;
 use tokmon_tokenizer::Tokenizer;
 use tracing::{error, info, warn};
