@@ -105,7 +105,7 @@ fn draw(a: &ExplainResponse, zone: &TimeZone, screen: &Screen) -> String {
     }
     let t = a.tokens.unwrap_or_default();
     out.push_str(&format!(
-        "{}: {} calls, {} input, {} output, {} cache write, {} cache read, ${}; {} lines told of a call that was counted already and were dropped.\n",
+        "{}: {} calls, {} input, {} output, {} cache write, {} cache read, ${}; {}.\n",
         screen.bold("Together"),
         count(a.requests),
         count(input(&t)),
@@ -113,7 +113,7 @@ fn draw(a: &ExplainResponse, zone: &TimeZone, screen: &Screen) -> String {
         count(cache_write(&t)),
         count(t.cache_read),
         exact(pico_or_zero(a.cost.as_ref())),
-        count(a.duplicates_dropped),
+        dropped(a.duplicates_dropped),
     ));
     if !a.unpriced_models.is_empty() {
         let text = format!(
@@ -129,6 +129,17 @@ fn draw(a: &ExplainResponse, zone: &TimeZone, screen: &Screen) -> String {
         ));
     }
     out
+}
+
+fn dropped(lines: u64) -> String {
+    match lines {
+        0 => "no line was dropped as a duplicate".to_owned(),
+        1 => "1 line told of a call that was counted already and was dropped".to_owned(),
+        _ => format!(
+            "{} lines told of calls that were counted already and were dropped",
+            count(lines)
+        ),
+    }
 }
 
 fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {

@@ -5,7 +5,7 @@ use tokmon_client::v1::{Tip, TipsRequest, TipsResponse};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::show::number::{count, dollars_or_none};
+use crate::show::number::{count, dollars, pico};
 use crate::show::{self, Screen, json as to_json};
 use crate::waste::Period;
 
@@ -68,12 +68,11 @@ fn draw(answer: &TipsResponse, screen: &Screen) -> String {
             show::clean(&t.evidence),
             show::clean(&t.advice)
         ));
-        if t.saved_tokens > 0 || t.saved_cost.is_some() {
-            out.push_str(&format!(
-                "  saves  {} tokens, {}\n",
-                count(t.saved_tokens),
-                dollars_or_none(t.saved_cost.as_ref())
-            ));
+        let tokens = (t.saved_tokens > 0).then(|| format!("{} tokens", count(t.saved_tokens)));
+        let cost = t.saved_cost.as_ref().map(|c| dollars(pico(c)));
+        let saved: Vec<String> = tokens.into_iter().chain(cost).collect();
+        if !saved.is_empty() {
+            out.push_str(&format!("  saves  {}\n", saved.join(", ")));
         }
     }
     out
@@ -106,7 +105,7 @@ mod tests {
         );
         assert_eq!(
             text,
-            "[warning] T\n  seen   E\n  do     A\n  saves  1,000 tokens, –\n"
+            "[warning] T\n  seen   E\n  do     A\n  saves  1,000 tokens\n"
         );
         assert_eq!(as_json(&answer)["tips"][0]["advice"], "A");
         assert!(

@@ -3,15 +3,15 @@
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokmon_client::Client;
-use tokmon_client::v1::{Block, BlocksRequest};
+use tokmon_client::v1::{Block, BlocksRequest, TotalsRequest, Window};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::show::number::{count, dollars_or_none, exact, instant};
+use crate::show::number::{count, dollars_or_none, instant};
 use crate::show::report::cost;
 use crate::show::table::{Look, Table, figures, text};
 use crate::show::{self, Screen, json as to_json};
-use crate::totals::Sum;
+use crate::totals::{Line, Report, Sum};
 
 /// Asks for the blocks and prints them.
 pub(crate) async fn show(
@@ -21,15 +21,50 @@ pub(crate) async fn show(
     context: &Context,
     csv: bool,
 ) -> Result<(), Failure> {
+    let mut question = TotalsRequest {
+        window: request.window,
+        filter: request.filter.clone(),
+        timezone: request.timezone.clone(),
+        ..TotalsRequest::default()
+    };
+    let only_active = request.active_only;
     let blocks = client.blocks(request).await?.blocks;
+    if let Some(open) = blocks.iter().find(|b| b.active).filter(|_| only_active) {
+        question.window = Some(Window {
+            from_ms: open.start_ms,
+            to_ms: open.end_ms,
+        });
+    }
+    // Blocks do not say what has no price; the totals of the same span do.
+    let remarks = client.totals(question).await?;
+    let report = Report {
+        keys: vec!["start", "end", "active"],
+        lines: blocks.iter().filter(|b| !b.gap).map(line).collect(),
+        totals: total(&blocks),
+        unpriced_models: remarks.unpriced_models,
+        warnings: remarks.warnings,
+        breakdown: false,
+    };
     let text = if context.json {
-        as_json(&blocks)
+        as_json(&blocks, &report)
     } else if csv {
-        as_csv(&blocks)
+        show::csv::report(&report)
     } else {
-        draw(&blocks, zone, &context.screen())
+        let screen = context.screen();
+        draw(&blocks, zone, &screen) + &show::report::remarks(&report, &screen)
     };
     show::print(&text)
+}
+
+fn line(block: &Block) -> Line {
+    let at = |ms| show::number::iso(ms).unwrap_or_default();
+    Line {
+        keys: vec![at(block.start_ms), at(block.end_ms), block.active.to_string()],
+        sum: Sum::of(block.totals.as_ref()),
+        first_ms: block.first_ms,
+        last_ms: block.last_ms,
+        models: Vec::new(),
+    }
 }
 
 fn total(blocks: &[Block]) -> Sum {
@@ -40,7 +75,7 @@ fn total(blocks: &[Block]) -> Sum {
     sum
 }
 
-fn as_json(blocks: &[Block]) -> String {
+fn as_json(blocks: &[Block], report: &Report) -> String {
     let rows: Vec<Value> = blocks
         .iter()
         .map(|b| {
@@ -63,42 +98,11 @@ fn as_json(blocks: &[Block]) -> String {
         })
         .collect();
     to_json::document(&json!({
-        "totals": to_json::Figures::from(&total(blocks)),
+        "totals": to_json::Figures::from(&report.totals),
         "rows": rows,
-        "unpriced_models": [],
-        "warnings": [],
+        "unpriced_models": report.unpriced_models,
+        "warnings": report.warnings,
     }))
-}
-
-fn as_csv(blocks: &[Block]) -> String {
-    let header = [
-        "start",
-        "end",
-        "active",
-        "requests",
-        "input_tokens",
-        "output_tokens",
-        "cache_read_tokens",
-        "cache_write_tokens",
-        "cost_usd",
-    ];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
-    for block in blocks.iter().filter(|b| !b.gap) {
-        let sum = Sum::of(block.totals.as_ref());
-        let at = |ms| show::number::iso(ms).unwrap_or_default();
-        rows.push(vec![
-            at(block.start_ms),
-            at(block.end_ms),
-            block.active.to_string(),
-            sum.requests.to_string(),
-            sum.input().to_string(),
-            sum.output().to_string(),
-            sum.tokens.cache_read.to_string(),
-            sum.cache_write().to_string(),
-            exact(sum.cost),
-        ]);
-    }
-    show::csv::write(&rows)
 }
 
 fn draw(blocks: &[Block], zone: &TimeZone, screen: &Screen) -> String {
@@ -217,17 +221,28 @@ mod tests {
 
     #[test]
     fn json_has_the_shape_of_reports() {
-        let value: Value = serde_json::from_str(&as_json(&blocks())).unwrap();
+        let report = Report {
+            totals: total(&blocks()),
+            unpriced_models: vec!["x/y".into()],
+            ..Report::default()
+        };
+        let value: Value = serde_json::from_str(&as_json(&blocks(), &report)).unwrap();
         assert_eq!(value["totals"]["requests"], 4);
         assert_eq!(value["totals"]["cost_usd"], "2");
         assert_eq!(value["rows"][0]["start"], "1970-01-01T01:00:00.000Z");
         assert_eq!(value["rows"][1]["gap"], true);
         assert_eq!(value["rows"][2]["active"], true);
+        assert_eq!(value["unpriced_models"][0], "x/y");
     }
 
     #[test]
-    fn csv_leaves_pauses_out() {
-        assert_eq!(as_csv(&blocks()).lines().count(), 3);
+    fn a_line_is_named_by_its_bounds() {
+        let open = line(&blocks()[2]);
+        assert_eq!(
+            open.keys,
+            ["1970-01-01T09:00:00.000Z", "1970-01-01T14:00:00.000Z", "true"]
+        );
+        assert_eq!(open.sum.requests, 2);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::totals::{Report, Sum};
 /// The report as a table with its remarks. With a zone the last call of each row is shown.
 pub(crate) fn draw(report: &Report, last_in: Option<&TimeZone>, screen: &Screen) -> String {
     if report.lines.is_empty() {
-        return "No calls in this span.\n".to_owned();
+        return format!("No calls in this span.\n{}", remarks(report, screen));
     }
     let reasoning = report.totals.tokens.reasoning > 0;
     let mut columns: Vec<Column> = report
@@ -78,7 +78,7 @@ pub(crate) fn draw(report: &Report, last_in: Option<&TimeZone>, screen: &Screen)
 }
 
 /// What the reader of the table must know.
-fn remarks(report: &Report, screen: &Screen) -> String {
+pub(crate) fn remarks(report: &Report, screen: &Screen) -> String {
     let mut out = String::new();
     if !report.unpriced_models.is_empty() {
         let models: Vec<_> = report.unpriced_models.iter().map(|m| clean(m)).collect();
