@@ -6,12 +6,7 @@ use clap::{Parser, Subcommand};
 ///
 /// Every command talks to the daemon `tokmond` of your user and starts it when it is not running.
 #[derive(Debug, Parser)]
-#[command(
-    name = "tokmonctl",
-    version,
-    max_term_width = 100,
-    disable_help_subcommand = true
-)]
+#[command(name = "tokmonctl", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 2 wrong command line, 64 invalid request, 65 damaged data, 66 not found, \
     69 unavailable, 70 fault in tokmon, 73 conflict, 75 busy, 76 incompatible, 77 forbidden, 78 bad configuration."

@@ -35,13 +35,18 @@ pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
 pub(crate) fn man(args: &ManArgs) -> Result<(), Failure> {
     if let Some(dir) = &args.dir {
         std::fs::create_dir_all(dir).map_err(|e| io_error("create", dir.display(), &e))?;
-        clap_mangen::generate_to(Cli::command(), dir).map_err(|e| io_error("write to", dir.display(), &e))?;
+        clap_mangen::generate_to(pages(), dir).map_err(|e| io_error("write to", dir.display(), &e))?;
         return show::print(&format!("Wrote the manual pages to {}.\n", dir.display()));
     }
     let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+    let rendered = clap_mangen::Man::new(pages()).render(&mut page);
     rendered.map_err(|e| io_error("write", "the manual page", &e))?;
     show::print(&String::from_utf8_lossy(&page))
+}
+
+/// The commands that have a page; `help` is none of its own.
+fn pages() -> clap::Command {
+    Cli::command().disable_help_subcommand(true)
 }
 
 #[cfg(test)]
@@ -51,7 +56,7 @@ mod tests {
     #[test]
     fn every_command_has_its_page() {
         let dir = tempfile::tempdir().unwrap();
-        clap_mangen::generate_to(Cli::command(), dir.path()).unwrap();
+        clap_mangen::generate_to(pages(), dir.path()).unwrap();
         for page in ["tokmonctl.1", "tokmonctl-up.1", "tokmonctl-ledger-restore.1"] {
             assert!(dir.path().join(page).exists(), "{page}");
         }

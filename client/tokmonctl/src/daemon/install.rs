@@ -26,7 +26,10 @@ const VARIABLES: [&str; 4] = ["TOKMON_HOME", "TOKMON_SOCKET", "CLAUDE_CONFIG_DIR
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
     files: Vec<(PathBuf, String)>,
-    commands: Vec<Vec<String>>,
+    /// Makes the service manager read the files.
+    prepare: Vec<Vec<String>>,
+    /// Starts the service, now and from now on.
+    enable: Vec<Vec<String>>,
 }
 
 /// `tokmonctl daemon install`.
@@ -41,11 +44,13 @@ pub(crate) async fn install(dry_run: bool) -> Result<(), Failure> {
         fs::write(file, content).map_err(|e| io_error("write", file.display(), &e))?;
         show::print(&format!("Wrote {}.\n", file.display()))?;
     }
+    // Before the running daemon is stopped: without a service manager it had better go on.
+    perform(&plan.prepare, &plan.enable)?;
     // A daemon that was started by hand holds the ledger.
     if daemon::stop().await?.is_some() {
         show::print("Stopped the running daemon; the service manager takes over.\n")?;
     }
-    perform(&plan.commands)
+    perform(&plan.enable, &[])
 }
 
 /// `tokmonctl daemon uninstall`.
@@ -83,12 +88,14 @@ pub(crate) async fn uninstall(dry_run: bool) -> Result<(), Failure> {
     if present.is_empty() {
         return show::print("Nothing is installed.\n");
     }
-    perform(&before)?;
+    // The files go in any case: where nobody listens, nothing is enabled either.
+    let disabled = perform(&before, &after);
     for file in present {
         fs::remove_file(file).map_err(|e| io_error("remove", file.display(), &e))?;
         show::print(&format!("Removed {}.\n", file.display()))?;
     }
-    perform(&after)
+    disabled?;
+    perform(&after, &[])
 }
 
 /// Everything outside that the plan depends on.
@@ -207,20 +214,18 @@ fn plan(s: &Situation) -> Result<Plan, Error> {
             (s.unit_dir.join("tokmond.socket"), socket(s)),
         ]
     };
-    let enable: &[&[&str]] = &[
-        &["systemctl", "--user", "daemon-reload"],
-        &[
-            "systemctl",
-            "--user",
-            "enable",
-            "--now",
-            "tokmond.socket",
-            "tokmond.service",
-        ],
+    let enable = [
+        "systemctl",
+        "--user",
+        "enable",
+        "--now",
+        "tokmond.socket",
+        "tokmond.service",
     ];
     Ok(Plan {
         files,
-        commands: s.commands(enable, "bootstrap"),
+        prepare: s.commands(&[&["systemctl", "--user", "daemon-reload"]], ""),
+        enable: s.commands(&[&enable], "bootstrap"),
     })
 }
 
@@ -307,43 +312,35 @@ fn describe(plan: &Plan) -> String {
             out.push_str(&format!("    {line}\n"));
         }
     }
-    for command in &plan.commands {
+    for command in plan.prepare.iter().chain(&plan.enable) {
         out.push_str(&format!("would run {}\n", command.join(" ")));
     }
     out
 }
 
-/// Runs the commands. Without a service manager at hand it says what is left to do.
-fn perform(commands: &[Vec<String>]) -> Result<(), Failure> {
+/// Runs the commands. When one does not work it says what is left to do by hand, `later` included.
+fn perform(commands: &[Vec<String>], later: &[Vec<String>]) -> Result<(), Failure> {
     for (place, command) in commands.iter().enumerate() {
         let Some((program, arguments)) = command.split_first() else {
             continue;
         };
         let line = command.join(" ");
-        match Command::new(program).args(arguments).output() {
-            Ok(output) if output.status.success() => show::print(&format!("Ran {line}.\n"))?,
-            outcome => {
-                let left: Vec<String> = commands[place..].iter().map(|c| c.join(" ")).collect();
-                let why = match outcome {
-                    Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-                    // No service manager on this machine: the files are all that can be done here.
-                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                        return show::print(&format!(
-                            "There is no {program} here. Left to do: {}\n",
-                            left.join(" && ")
-                        ));
-                    }
-                    Err(e) => e.to_string(),
-                };
-                let failed = Error::new(Kind::Unavailable, format!("`{line}` did not work: {why}"));
-                return Err(failed
-                    .with_hint(format!(
-                        "run where your service manager is at hand: {}",
-                        left.join(" && ")
-                    ))
-                    .into());
+        let why = match Command::new(program).args(arguments).output() {
+            Ok(output) if output.status.success() => {
+                show::print(&format!("Ran {line}.\n"))?;
+                continue;
             }
-        }
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(e) => e.to_string(),
+        };
+        let left: Vec<String> = commands[place..]
+            .iter()
+            .chain(later)
+            .map(|c| c.join(" "))
+            .collect();
+        let failed = Error::new(Kind::Unavailable, format!("`{line}` did not work: {why}"));
+        let hint = format!("run where your service manager is at hand: {}", left.join(" && "));
+        return Err(failed.with_hint(hint).into());
     }
     Ok(())
 }
@@ -375,7 +372,7 @@ mod tests {
         assert!(!unit.contains("/usr/local/bin") && !unit.contains("\nEnvironment="));
         assert_eq!(plan.files[1].1, SOCKET);
         assert_eq!(
-            plan.commands[1].join(" "),
+            plan.enable[0].join(" "),
             "systemctl --user enable --now tokmond.socket tokmond.service"
         );
     }
@@ -421,7 +418,7 @@ mod tests {
             "{plist}"
         );
         assert_eq!(
-            plan.commands,
+            plan.enable,
             [
                 ["launchctl", "bootstrap", "gui/501", "/u/dev.tokmon.tokmond.plist"]
                     .map(str::to_owned)
