@@ -53,9 +53,12 @@ async fn import(client: &Client) -> Result<ImportProgress, Error> {
     let bar = bar();
     let mut last = ImportProgress::default();
     while let Some(progress) = stream.message().await? {
-        bar.set_length(progress.bytes_total.max(progress.bytes_done));
-        bar.set_position(progress.bytes_done);
-        bar.set_message(line(&progress));
+        // Before the files are found there is nothing to be done a part of.
+        if progress.bytes_total > 0 {
+            bar.set_length(progress.bytes_total.max(progress.bytes_done));
+            bar.set_position(progress.bytes_done);
+            bar.set_message(line(&progress));
+        }
         last = progress;
         if last.done {
             break;
@@ -78,12 +81,12 @@ fn bar() -> ProgressBar {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
     let style = ProgressStyle::with_template("Reading {bar:30} {percent:>3} %  {msg}");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn line(p: &ImportProgress) -> String {
     format!(
-        "{} of {}, {} files, {} calls",
+        "{} of {}, {} files, {} records",
         bytes(p.bytes_done),
         bytes(p.bytes_total),
         count(p.files_done),
@@ -151,6 +154,6 @@ mod tests {
             records: 3456,
             ..ImportProgress::default()
         };
-        assert_eq!(line(&p), "1.5 MB of 3.0 MB, 12 files, 3,456 calls");
+        assert_eq!(line(&p), "1.5 MB of 3.0 MB, 12 files, 3,456 records");
     }
 }
