@@ -38,25 +38,25 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     context: String,
     /// Prompt tokens outside of the cache
-    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
     input: u64,
     /// Answer tokens, reasoning included
-    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
     output: u64,
     /// The part of the answer that was reasoning
-    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
     reasoning: u64,
     /// Prompt tokens read from the cache
-    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
     cache_read: u64,
     /// Prompt tokens written to the cache for 5 minutes
-    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
     cache_write_5m: u64,
     /// Prompt tokens written to the cache for 1 hour or longer
-    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
     cache_write_1h: u64,
     /// Server-side web searches
-    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
     web_searches: u64,
     /// When the call ended, e.g. 2026-11-20T14:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
@@ -85,6 +85,16 @@ pub(crate) struct Args {
     /// An embedding answered from the caller's own cache
     #[arg(long, requires = "embedding")]
     cache_hit: bool,
+}
+
+/// Most tokens in one bucket of one call; the daemon refuses more.
+const MOST: u64 = 1_000_000_000;
+
+fn whole(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(number @ 0..=MOST) => Ok(number),
+        _ => Err(format!("allowed is a whole number from 0 to {MOST}")),
+    }
 }
 
 /// `tokmonctl record`.
@@ -243,6 +253,22 @@ mod tests {
         assert!(text.starts_with("Recorded as #5: $0.0165.\n"), "{text}");
         assert!(text.contains("called 6 times in 1 minute"));
         assert_eq!(as_json(&answer())["cost_usd"], "0.0165");
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused() {
+        assert_eq!((whole("0"), whole("1000000000")), (Ok(0), Ok(MOST)));
+        for text in [
+            "",
+            "-5",
+            "1.5",
+            "NaN",
+            "1e3",
+            "1000000001",
+            "99999999999999999999",
+        ] {
+            assert!(whole(text).unwrap_err().contains("1000000000"), "{text}");
+        }
     }
 
     #[test]
