@@ -20,7 +20,7 @@ use crate::answer::{Change, Changed, Chunk, Health, Imported, Receipt, SessionRe
 use crate::clock::Clock;
 use crate::error::LedgerError;
 use crate::ops::{Bulk, Quick, Reply};
-use crate::place::{Open, Opened, Place};
+use crate::place::{Kind, Opened, Place};
 use crate::replay;
 use crate::shared::Shared;
 use crate::slot::Slot;
@@ -84,13 +84,18 @@ impl Ledger {
         let cache_bytes = settings.cache_bytes;
         let open =
             move |path: &Path| -> Opened { Ok(Arc::new(RedbStore::open_or_create(path, cache_bytes)?)) };
-        Ledger::open_with(path, Arc::new(open), settings, clock)
+        let inspect = move |path: &Path| RedbStore::verify_file(path, cache_bytes);
+        let kind = Kind {
+            open: Arc::new(open),
+            inspect: Arc::new(inspect),
+        };
+        Ledger::open_with(path, kind, settings, clock)
     }
 
     /// Opens a ledger with another store.
     pub(crate) fn open_with(
         path: &Path,
-        open: Arc<Open>,
+        kind: Kind,
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Result<Ledger, LedgerError> {
@@ -102,7 +107,7 @@ impl Ledger {
             zones: |name| TimeZone::get(name).ok(),
             user: settings.user,
         });
-        let place = Place::new(path, open);
+        let place = Place::new(path, kind);
         let store = guarded(|| place.open())?;
         let draft = guarded(|| replay::load(&*store, &rules))?;
         let checkpoint_seq = store.checkpoint()?.map_or(0, |(seq, _)| seq);

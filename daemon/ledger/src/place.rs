@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::store::{Result, Store, StoreError};
+use crate::store::{Result, Store, StoreError, Verification};
 
 /// Opens a store from a file; creates it when there is none.
 pub(crate) type Open = dyn Fn(&Path) -> Opened + Send + Sync;
@@ -13,18 +13,28 @@ pub(crate) type Open = dyn Fn(&Path) -> Opened + Send + Sync;
 /// A store, or why it did not open.
 pub(crate) type Opened = Result<Arc<dyn Store>>;
 
+/// Checks a file that is not in use, without writing to it.
+pub(crate) type Inspect = dyn Fn(&Path) -> Result<Verification> + Send + Sync;
+
+/// How to deal with a kind of store's files.
+#[derive(Clone)]
+pub(crate) struct Kind {
+    pub(crate) open: Arc<Open>,
+    pub(crate) inspect: Arc<Inspect>,
+}
+
 /// The file of a ledger and how to open it.
 #[derive(Clone)]
 pub(crate) struct Place {
     path: PathBuf,
-    open: Arc<Open>,
+    kind: Kind,
 }
 
 impl Place {
-    pub(crate) fn new(path: &Path, open: Arc<Open>) -> Place {
+    pub(crate) fn new(path: &Path, kind: Kind) -> Place {
         Place {
             path: path.to_owned(),
-            open,
+            kind,
         }
     }
 
@@ -35,19 +45,19 @@ impl Place {
 
     /// Opens the ledger, or creates an empty one.
     pub(crate) fn open(&self) -> Opened {
-        (self.open)(&self.path)
+        (self.kind.open)(&self.path)
     }
 
-    /// Opens another ledger's file, which must exist.
-    pub(crate) fn open_other(&self, path: &Path) -> Opened {
+    /// Checks another ledger's file, which stays as it is.
+    pub(crate) fn inspect(&self, path: &Path) -> Result<Verification> {
         match fs::metadata(path) {
-            Ok(meta) if meta.is_file() => (self.open)(path),
+            Ok(meta) if meta.is_file() => (self.kind.inspect)(path),
             Ok(_) => Err(StoreError::Conflict(format!("{} is not a file", path.display()))),
             Err(error) => Err(StoreError::Conflict(format!("{}: {error}", path.display()))),
         }
     }
 
-    /// Copies another ledger's file beside this one, durably, and checks that it opens and is sound.
+    /// Copies another ledger's file beside this one, durably, and checks that it is sound.
     pub(crate) fn stage(&self, from: &Path) -> Result<PathBuf> {
         let staged = self.beside("incoming");
         let copied = fs::copy(from, &staged).and_then(|_| File::open(&staged)?.sync_all());
@@ -55,10 +65,7 @@ impl Place {
             self.unstage(&staged);
             return Err(failed("copying", from, &error));
         }
-        let findings = self
-            .open_other(&staged)
-            .and_then(|store| store.verify())
-            .map(|v| v.findings);
+        let findings = self.inspect(&staged).map(|checked| checked.findings);
         match findings {
             Ok(findings) if findings.is_empty() => Ok(staged),
             Ok(findings) => {

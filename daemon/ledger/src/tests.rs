@@ -19,7 +19,8 @@ use tokmon_core::rollup::Agg;
 use tokmon_core::tokens::Tokens;
 use tokmon_core::waste::WasteRules;
 
-use crate::place::Opened;
+use crate::place::{Kind, Opened};
+use crate::store::Store;
 use crate::{Ledger, ManualClock, Settings};
 use faulty::Faulty;
 
@@ -54,8 +55,13 @@ impl Bench {
         let clock = Arc::new(ManualClock::new(now_ms));
         let held = store.clone();
         let open = move |_: &Path| -> Opened { held.reopened() };
-        let ledger =
-            Ledger::open_with(Path::new("unused"), Arc::new(open), settings(), clock.clone()).unwrap();
+        let held = store.clone();
+        let inspect = move |_: &Path| held.verify();
+        let kind = Kind {
+            open: Arc::new(open),
+            inspect: Arc::new(inspect),
+        };
+        let ledger = Ledger::open_with(Path::new("unused"), kind, settings(), clock.clone()).unwrap();
         Bench { ledger, store, clock }
     }
 

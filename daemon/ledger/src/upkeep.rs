@@ -8,7 +8,7 @@ use crate::answer::{Change, Purged, Swapped};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, blocking};
 use crate::ops::Bulk;
-use crate::store::Verification;
+use crate::store::{Cut, Verification};
 use crate::writer::guarded;
 
 impl Ledger {
@@ -22,14 +22,14 @@ impl Ledger {
     }
 
     /// Checks checksums, the chain and the rollups against the entries: of this ledger, or of a file that is not in
-    /// use. Blocks.
+    /// use, which is not changed. Blocks.
     ///
     /// # Errors
     /// The store's error; findings are no error.
     pub fn verify(&self, path: Option<&Path>) -> Result<Verification, LedgerError> {
         match path {
             None => self.shared().slot.read(|store| Ok(guarded(|| store.verify())?)),
-            Some(path) => Ok(guarded(|| self.shared().place.open_other(path)?.verify())?),
+            Some(path) => Ok(guarded(|| self.shared().place.inspect(path))?),
         }
     }
 
@@ -43,38 +43,53 @@ impl Ledger {
         shared.maintain(|| shared.slot.read(|store| Ok(guarded(|| store.compact())?)))
     }
 
-    /// Removes the records of calls that ended before an instant; totals stay. From then on calls before it are not
-    /// taken any more, so that they cannot count twice.
+    /// Removes the records of calls that ended before an instant; totals stay, and a purged call never counts again.
+    /// With `recorded_before_ms` only those go that the ledger accepted before that instant, so that history which was
+    /// read in lately can still be explained.
     ///
     /// # Errors
     /// `Refused` when the instant lies ahead; otherwise as [`Ledger::import`]. A purge that was interrupted is
     /// completed by the next.
-    pub async fn purge(&self, before_ms: i64, dry_run: bool) -> Result<Purged, LedgerError> {
+    pub async fn purge(
+        &self,
+        before_ms: i64,
+        recorded_before_ms: Option<i64>,
+        dry_run: bool,
+    ) -> Result<Purged, LedgerError> {
         if before_ms <= 0 || before_ms > self.shared().clock.now_ms().max(self.state().last_recorded_ms) {
             let problem = format!("{before_ms} ms is not in the past");
             return Err(Refusal::invalid("before_ms", problem, "milliseconds since 1970, up to now").into());
         }
-        if dry_run {
-            let this = self.clone();
-            let count = move || {
-                this.shared()
-                    .slot
-                    .read(|store| Ok(store.count_before(before_ms)?))
-            };
-            return Ok(Purged {
-                records: blocking(count).await?,
-                horizon_ms: before_ms,
-            });
+        let this = self.clone();
+        let look = move || {
+            this.shared().slot.read(|store| {
+                let before_seq = match recorded_before_ms {
+                    Some(recorded_ms) => store.first_recorded_since(recorded_ms)?,
+                    None => u64::MAX,
+                };
+                let cut = Cut {
+                    horizon_ms: before_ms,
+                    before_seq,
+                };
+                Ok((cut, store.count_before(&cut)?))
+            })
+        };
+        let (cut, covered) = blocking(look).await?;
+        let done = |records| Purged {
+            records,
+            horizon_ms: before_ms,
+        };
+        if dry_run || covered == 0 {
+            return Ok(done(covered));
         }
-        // The horizon first, durably: a call whose key is gone must not be taken for a new one.
-        self.change(Change::Purge(before_ms)).await?;
-        let horizon_ms = self.state().purge_horizon_ms;
+        // The entry that tells of it comes first: a replay must know why records are missing.
+        self.change(Change::Purge(cut)).await?;
         let mut records = 0;
         loop {
-            let removed = self.bulk(|reply| Bulk::Purge(horizon_ms, reply)).await?;
+            let removed = self.bulk(|reply| Bulk::Purge(cut, reply)).await?;
             records += removed;
             if removed == 0 {
-                return Ok(Purged { records, horizon_ms });
+                return Ok(done(records));
             }
         }
     }
