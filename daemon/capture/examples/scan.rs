@@ -4,6 +4,8 @@
 //!
 //! With a `ground_truth.json` in `CLAUDE_CONFIG_DIR` the token sums are compared with it; any difference is an error.
 
+mod cost;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -60,43 +62,18 @@ impl Sink for &mut Memory {
     }
 }
 
-/// User and system time of this process in clock ticks, and its largest resident size in KiB, where Linux tells.
-fn cost() -> (u64, String) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    let tick = |at: usize| {
-        fields
-            .get(at)
-            .and_then(|field| field.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap_or("?")
-        .trim()
-        .to_string();
-    (tick(11) + tick(12), peak)
-}
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let roots = find_roots(|name| std::env::var_os(name), &home);
     let mut memory = Memory::default();
     for pass in ["cold", "unchanged"] {
         let shared = Shared::new(&roots, Arc::new(SystemClock));
-        let (began, before) = (Instant::now(), cost().0);
+        let (began, before) = (Instant::now(), cost::so_far().0);
         let mut scanner = Scanner::new(roots.clone(), "me".into(), &mut memory, shared.clone());
         scanner.reload()?;
         scanner.scan()?;
         drop(scanner);
-        let (ticks, peak) = cost();
+        let (ticks, peak) = cost::so_far();
         println!(
             "{pass}: {:.3} s, {} ticks of CPU (1/100 s), peak {peak}",
             began.elapsed().as_secs_f64(),

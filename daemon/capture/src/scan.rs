@@ -5,7 +5,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,6 +68,7 @@ impl<S: Sink> Scanner<S> {
 
     /// Looks at everything. When it returns, all that was there is durable (or the stop was asked for).
     pub fn scan(&mut self) -> Result<(), SinkError> {
+        self.table.begin_walk();
         for source in 0..self.roots.len() {
             let dir = self.roots[source].dir.clone();
             self.roots[source].absent = !dir.is_dir();
@@ -95,14 +96,21 @@ impl<S: Sink> Scanner<S> {
     /// Looks at some files or directories only.
     pub fn scan_paths(&mut self, paths: impl IntoIterator<Item = PathBuf>) -> Result<(), SinkError> {
         let mut by_source: BTreeMap<usize, Walk> = BTreeMap::new();
-        for path in paths {
-            let Some(source) = self.source_of(&path) else {
+        // In this order a directory comes right before what is in it, which its own walk covers.
+        let paths: BTreeSet<PathBuf> = paths.into_iter().collect();
+        let mut covered: Option<&Path> = None;
+        for path in &paths {
+            if covered.is_some_and(|above| path.starts_with(above)) {
+                continue;
+            }
+            let Some(source) = self.source_of(path) else {
                 continue;
             };
+            covered = Some(path);
             let depth = path
                 .strip_prefix(&self.roots[source].dir)
                 .map_or(0, |rest| rest.components().count());
-            let found = Walk::of(self.roots[source].agent, &path, depth);
+            let found = Walk::of(self.roots[source].agent, path, depth);
             let walk = by_source.entry(source).or_default();
             walk.files.extend(found.files);
             walk.dirs.extend(found.dirs);

@@ -24,6 +24,8 @@ pub(crate) struct Entry {
     pub(super) state: Box<[u8]>,
     pub(crate) records: u64,
     pub(crate) failures: u64,
+    /// The walk that saw it last.
+    pub(super) walk: u32,
 }
 
 const NEVER: Stat = Stat {
@@ -93,6 +95,8 @@ pub(super) struct Tally {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     files: HashMap<Name, Entry>,
+    /// Number of the present walk over everything.
+    walk: u32,
     by_id: HashMap<(u64, u64), Name>,
 }
 
@@ -132,6 +136,7 @@ impl Table {
                     },
                     records: if current { position.records } else { 0 },
                     failures: if current { position.failures } else { 0 },
+                    walk: 0,
                 },
             );
         }
@@ -155,12 +160,17 @@ impl Table {
         Some(entry)
     }
 
+    /// A walk over everything begins.
+    pub(super) fn begin_walk(&mut self) {
+        self.walk = self.walk.wrapping_add(1);
+    }
+
     /// A file was seen on disk.
     pub(super) fn see(&mut self, source: usize, path: &str, stat: Stat) -> Sight {
         if let Some((name, _)) = self.files.get_key_value(path) {
             let name = name.clone();
             if let Some(entry) = self.files.get_mut(&name) {
-                entry.seen = stat;
+                (entry.seen, entry.walk) = (stat, self.walk);
                 if entry.is_done() {
                     return Sight::Unchanged;
                 }
@@ -177,7 +187,7 @@ impl Table {
                 return Sight::Unchanged;
             }
             if let Some(mut entry) = self.remove(&from) {
-                (entry.source, entry.seen) = (source, stat);
+                (entry.source, entry.seen, entry.walk) = (source, stat, self.walk);
                 self.by_id.insert(stat.id, name.clone());
                 self.files.insert(name.clone(), entry);
                 return Sight::Moved { from, to: name };
@@ -191,18 +201,20 @@ impl Table {
             state: Box::default(),
             records: 0,
             failures: 0,
+            walk: self.walk,
         };
         self.by_id.insert(stat.id, name.clone());
         self.files.insert(name.clone(), fresh);
         Sight::Changed(name)
     }
 
-    /// Files of a source that are not there any more.
+    /// Files of a source that the walk has not seen and that are indeed not there any more.
     pub(super) fn vanished(&self, source: usize) -> Vec<Name> {
         let gone = |name: &Name| {
             std::fs::symlink_metadata(Path::new(&**name)).is_err_and(|error| crate::walk::is_gone(&error))
         };
-        let of_source = self.files.iter().filter(|(_, entry)| entry.source == source);
+        let unseen = |entry: &Entry| entry.source == source && entry.walk != self.walk;
+        let of_source = self.files.iter().filter(|(_, entry)| unseen(entry));
         of_source
             .filter(|(name, _)| gone(name))
             .map(|(name, _)| name.clone())

@@ -68,24 +68,20 @@ impl Call {
     }
 
     /// Takes one more line of the same call into account.
-    fn add(&mut self, line: Call) {
-        let (first, second) = (self.clone(), line);
-        let better = second.rank() > first.rank();
-        let (tool, request_hash) = if first.tool.is_empty() {
-            (second.tool.clone(), second.request_hash)
-        } else {
-            (first.tool.clone(), first.request_hash)
-        };
-        let shared = Call {
-            tool,
-            request_hash,
-            visible: first.visible + second.visible,
-            stopped: first.stopped || second.stopped,
-            lines: first.lines.saturating_add(second.lines),
-            told: first.told,
-            ..if better { second } else { first }
-        };
-        *self = shared;
+    fn add(&mut self, mut line: Call) {
+        if line.rank() > self.rank() {
+            std::mem::swap(self, &mut line);
+            // What was known of the call goes with the better line; here, the tool that was seen first.
+            if !line.tool.is_empty() {
+                (self.tool, self.request_hash) = (line.tool, line.request_hash);
+            }
+            self.told = line.told;
+        } else if self.tool.is_empty() {
+            (self.tool, self.request_hash) = (line.tool, line.request_hash);
+        }
+        self.visible += line.visible;
+        self.stopped |= line.stopped;
+        self.lines = self.lines.saturating_add(line.lines);
     }
 
     /// What makes the call unique, wherever its lines are found.
