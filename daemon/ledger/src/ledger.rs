@@ -297,13 +297,22 @@ impl Ledger {
     async fn quick<T>(&self, op: impl FnOnce(Reply<T>) -> Quick) -> Result<T, LedgerError> {
         let (reply, answer) = oneshot::channel();
         self.shared().lanes.push_quick(op(reply))?;
-        answer.await.unwrap_or(Err(LedgerError::Closed))
+        answer.await.unwrap_or_else(|_| Err(self.unanswered()))
+    }
+
+    /// The writer dropped a request without an answer.
+    fn unanswered(&self) -> LedgerError {
+        if self.shared().tail.borrow().closed {
+            return LedgerError::Closed;
+        }
+        let unknown = "the writer failed; whether this was written is not known: ask again with the same key";
+        LedgerError::Unavailable(unknown.to_owned())
     }
 
     pub(crate) async fn bulk<T>(&self, op: impl FnOnce(Reply<T>) -> Bulk) -> Result<T, LedgerError> {
         let (reply, answer) = oneshot::channel();
         self.shared().lanes.push_bulk(op(reply)).await?;
-        answer.await.unwrap_or(Err(LedgerError::Closed))
+        answer.await.unwrap_or_else(|_| Err(self.unanswered()))
     }
 }
 

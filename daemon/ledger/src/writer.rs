@@ -18,11 +18,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokmon_core::limits::{CHECKPOINT_ENTRIES, PURGE_CHUNK};
 use tokmon_core::state::Draft;
 
+use crate::answer::Health;
 use crate::error::LedgerError;
 use crate::lanes::Taken;
 use crate::ops::{Bulk, Reply};
 use crate::shared::Shared;
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{Batch, Cut, Store, StoreError};
 use answers::Answer;
 use batch::Turn;
 
@@ -76,6 +77,8 @@ impl Drop for LastWill {
             }
         }
         self.0.slot.empty("the ledger is closed");
+        self.0
+            .set_health(Health::ReadOnly("the ledger is closed".to_owned()));
         self.0.tail.send_modify(|tail| tail.closed = true);
     }
 }
@@ -104,7 +107,10 @@ impl Writer {
             let taken = self.shared.lanes.take(last + before, linger);
             self.shared.beat();
             let closed = taken.closed;
-            if let Err(trouble) = self.turn(taken) {
+            // A bug in the rules must not end the ledger: its turn is void like one whose commit failed.
+            let turn = catch_unwind(AssertUnwindSafe(|| self.turn(taken)));
+            let turn = turn.unwrap_or_else(|panic| Err(StoreError::Damaged(message(&*panic)).into()));
+            if let Err(trouble) = turn {
                 self.recover(*trouble);
             }
             if closed {
@@ -178,7 +184,7 @@ impl Writer {
             }
         }
         match alone {
-            Some((Bulk::Purge(horizon_ms, reply), permit)) => self.purge(horizon_ms, reply, permit),
+            Some((Bulk::Purge(cut, reply), permit)) => self.purge(cut, reply, permit),
             Some((Bulk::Swap(staged, reply), permit)) => self.swap(staged, reply, permit),
             _ => Ok(()),
         }
@@ -213,11 +219,11 @@ impl Writer {
 
     fn purge(
         &mut self,
-        horizon_ms: i64,
+        cut: Cut,
         reply: Reply<u64>,
         permit: OwnedSemaphorePermit,
     ) -> Result<(), Box<Trouble>> {
-        let removed = self.with_store(|store| store.purge(horizon_ms, PURGE_CHUNK));
+        let removed = self.with_store(|store| store.purge(&cut, PURGE_CHUNK));
         drop(permit);
         match removed {
             Ok(removed) => {
@@ -262,5 +268,5 @@ fn message(panic: &(dyn Any + Send)) -> String {
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("storage panicked: {}", text.unwrap_or_default())
+    format!("a panic: {}", text.unwrap_or_default())
 }

@@ -124,7 +124,7 @@ async fn purging_and_compacting_keep_the_totals() {
             .collect();
         ledger.record(calls).await.unwrap();
     }
-    let purged = ledger.purge(NOON - 86_400_000 * 5, false).await.unwrap();
+    let purged = ledger.purge(NOON - 86_400_000 * 5, None, false).await.unwrap();
     assert_eq!((purged.records, calls(&ledger)), (1_000, 2_000));
     assert_eq!(ledger.stats().unwrap().purge_horizon_ms, purged.horizon_ms);
     let this = ledger.clone();

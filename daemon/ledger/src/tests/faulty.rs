@@ -11,7 +11,8 @@ use tokmon_core::rollup::{Agg, Dimension, Dims};
 
 use crate::place::Opened;
 use crate::store::{
-    Batch, Dropped, Known, MemoryStore, Position, Result, SessionRow, Stats, Store, StoreError, Verification,
+    Batch, Cut, Dropped, Known, MemoryStore, Position, Result, SessionRow, Stats, Store, StoreError,
+    Verification,
 };
 
 /// What the next append with entries does.
@@ -35,7 +36,9 @@ struct Plan {
     fault: Fault,
     /// Reading fails, and opening too.
     dead: bool,
-    /// Appends wait for this to be unlocked.
+    /// The next look at a session panics.
+    session_panics: bool,
+    /// Appends so far.
     appends: u64,
     /// The largest number of entries in one batch.
     largest: usize,
@@ -57,6 +60,11 @@ impl Faulty {
     /// Nothing works any more, or again.
     pub(super) fn set_dead(&self, dead: bool) {
         self.plan.lock().unwrap().dead = dead;
+    }
+
+    /// The next look at a session panics.
+    pub(super) fn panic_at_session(&self) {
+        self.plan.lock().unwrap().session_panics = true;
     }
 
     /// Appends wait while this is locked.
@@ -157,6 +165,8 @@ impl Store for Faulty {
     }
 
     fn session(&self, agent: &str, session: &str) -> Result<Option<SessionRow>> {
+        let panics = std::mem::take(&mut self.plan.lock().unwrap().session_panics);
+        assert!(!panics, "a bug in the middle of an answer");
         self.inner.session(agent, session)
     }
 
@@ -176,12 +186,20 @@ impl Store for Faulty {
         self.inner.stats()
     }
 
-    fn purge(&self, horizon_ms: i64, max: usize) -> Result<u64> {
-        self.inner.purge(horizon_ms, max)
+    fn purged(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.inner.purged(keys)
     }
 
-    fn count_before(&self, horizon_ms: i64) -> Result<u64> {
-        self.inner.count_before(horizon_ms)
+    fn first_recorded_since(&self, recorded_ms: i64) -> Result<u64> {
+        self.inner.first_recorded_since(recorded_ms)
+    }
+
+    fn purge(&self, cut: &Cut, max: usize) -> Result<u64> {
+        self.inner.purge(cut, max)
+    }
+
+    fn count_before(&self, cut: &Cut) -> Result<u64> {
+        self.inner.count_before(cut)
     }
 
     fn backup(&self, to: &Path) -> Result<(u64, u64)> {

@@ -147,15 +147,15 @@ async fn purged_calls_do_not_come_back() {
     let mut old = call("old");
     old.at_ms = NOON - 10_000;
     bench.ledger.record(vec![old.clone(), call("new")]).await.unwrap();
-    let would = bench.ledger.purge(NOON - 5_000, true).await.unwrap();
-    let done = bench.ledger.purge(NOON - 5_000, false).await.unwrap();
+    let would = bench.ledger.purge(NOON - 5_000, None, true).await.unwrap();
+    let done = bench.ledger.purge(NOON - 5_000, None, false).await.unwrap();
     assert_eq!((would.records, done.records), (1, 1));
     let bench = bench.restart().await;
     let again = bench.ledger.record(vec![old.clone()]).await.unwrap();
-    assert_eq!((again[0].outcome, again[0].seq), (Outcome::TooOld, 0));
-    assert_eq!(bench.ledger.import(chunk(vec![old])).await.unwrap().too_old, 1);
+    assert_eq!((again[0].outcome, again[0].seq), (Outcome::Purged, 0));
+    assert_eq!(bench.ledger.import(chunk(vec![old])).await.unwrap().purged, 1);
     assert_eq!(bench.total().requests, 2);
-    assert!(bench.ledger.purge(NOON + 1, false).await.is_err());
+    assert!(bench.ledger.purge(NOON + 1, None, false).await.is_err());
 }
 
 impl Bench {

@@ -56,6 +56,21 @@ async fn a_batch_that_became_durable_is_acknowledged_although_the_commit_failed(
 }
 
 #[tokio::test]
+async fn a_bug_in_one_turn_does_not_end_the_ledger() {
+    let bench = Bench::new();
+    bench.store.panic_at_session();
+    let unknown = bench.ledger.record(vec![call("a")]).await;
+    assert!(
+        matches!(&unknown, Err(LedgerError::Unavailable(why)) if why.contains("not known")),
+        "{unknown:?}"
+    );
+    healthy(&bench).await;
+    let again = bench.ledger.record(vec![call("a")]).await.unwrap();
+    assert_eq!(again[0].outcome, Outcome::Duplicate);
+    assert_eq!(bench.total().requests, 1);
+}
+
+#[tokio::test]
 async fn a_full_disk_makes_it_read_only_until_there_is_room() {
     let bench = Bench::new();
     bench.ledger.record(vec![call("a")]).await.unwrap();

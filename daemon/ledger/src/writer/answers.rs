@@ -76,7 +76,12 @@ fn session(shared: &Shared, record: &Record) -> Result<SessionRow, LedgerError> 
     let who = &record.seen.who;
     let row = shared
         .slot
-        .read(|store| Ok(store.session(&who.agent, &who.session)?))?;
+        .read(|store| Ok(store.session(&who.agent, &who.session)?));
+    let row = row.map_err(|error| {
+        LedgerError::Unavailable(format!(
+            "this was written, but its session could not be read: {error}"
+        ))
+    })?;
     Ok(row.unwrap_or_else(|| SessionRow {
         session: who.session.clone(),
         agent: who.agent.clone(),

@@ -1,11 +1,11 @@
 //! One turn of the writer: what waits becomes entries of one batch, decided in order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokmon_core::budget::Crossing;
-use tokmon_core::decide::{self, Manner, Recorded};
+use tokmon_core::decide::{self, Held, Manner, Recorded};
 use tokmon_core::entry::{AmendReason, Body, Entry, Record};
 use tokmon_core::id::Key;
 use tokmon_core::merge::{Candidate, Loss, Verdict, merge};
@@ -19,7 +19,29 @@ use crate::error::LedgerError;
 use crate::ops::{Bulk, Quick, Reply};
 use crate::seed;
 use crate::shared::Shared;
-use crate::store::{Batch, DropReason, Dropped, Known, Staged, StoreError, same_call};
+use crate::store::{Batch, DropReason, Dropped, Known, Staged, Store, StoreError, same_call};
+
+/// Asks the store; a panic in it is damage like any other.
+fn look<T>(shared: &Shared, ask: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    super::guarded(|| {
+        shared
+            .slot
+            .read(|store| Ok(ask(store)?))
+            .map_err(|error| match error {
+                LedgerError::Store(error) => error,
+                other => StoreError::Io(other.to_string()),
+            })
+    })
+}
+
+/// What is held of a call.
+fn held<'a>(purged: &HashSet<Key>, key: Key, known: Option<&'a Known>) -> Held<'a> {
+    match known {
+        Some(known) => Held::Known(known.seq, &known.record),
+        None if purged.contains(&key) => Held::Purged,
+        None => Held::New,
+    }
+}
 
 /// A batch in the making.
 pub(crate) struct Turn<'a> {
@@ -30,6 +52,8 @@ pub(crate) struct Turn<'a> {
     answers: Vec<Answer>,
     /// The calls of this turn that are known, from the store and from the turn itself.
     known: HashMap<Key, Known>,
+    /// The calls of this turn whose record has been purged.
+    purged: HashSet<Key>,
     trouble: Option<StoreError>,
     /// The state is saved with this batch: a purge takes away the entries that a replay would need.
     save_after: bool,
@@ -57,21 +81,29 @@ impl<'a> Turn<'a> {
         // In the order of the store's index: neighbours share pages.
         keys.sort_unstable();
         keys.dedup();
-        let found = super::guarded(|| {
-            shared
-                .slot
-                .read(|store| Ok(store.known(&keys)?))
-                .map_err(|error| match error {
-                    LedgerError::Store(error) => error,
-                    other => StoreError::Io(other.to_string()),
-                })
-        })?;
+        let found = look(shared, |store| store.known(&keys))?;
         // Under their own keys: two of the keys that were asked for may be one call.
+        let unknown: Vec<Key> = (keys.iter().zip(&found))
+            .filter(|(_, found)| found.is_none())
+            .map(|(key, _)| *key)
+            .collect();
         let known = found
             .into_iter()
             .flatten()
             .map(|known| (known.record.seen.key, known))
             .collect();
+        // Nothing is asked as long as nothing was ever purged.
+        let purged = if draft.state.purge_horizon_ms > 0 {
+            let gone = look(shared, |store| store.purged(&unknown))?;
+            unknown
+                .iter()
+                .zip(gone)
+                .filter(|(_, gone)| *gone)
+                .map(|(key, _)| *key)
+                .collect()
+        } else {
+            HashSet::new()
+        };
         // The sequence is the order; a clock that jumps back does not make it go back.
         let now_ms = shared.clock.now_ms().max(draft.state.last_recorded_ms);
         Ok(Turn {
@@ -81,6 +113,7 @@ impl<'a> Turn<'a> {
             batch: Batch::default(),
             answers: Vec::new(),
             known,
+            purged,
             trouble: None,
             save_after: false,
         })
@@ -168,9 +201,8 @@ impl<'a> Turn<'a> {
         let key = seen.key;
         let known = self.take_known(key);
         let new = Candidate::new(seen.clone());
-        let decided = self
-            .draft
-            .record(new, known.as_ref().map(|k| (k.seq, &k.record)), self.now_ms);
+        let held = held(&self.purged, key, known.as_ref());
+        let decided = self.draft.record(new, held, self.now_ms);
         match decided {
             Recorded::Written {
                 opened,
@@ -230,12 +262,7 @@ impl<'a> Turn<'a> {
                     None => self.uncounted(seen, outcome),
                 }
             }
-            Recorded::TooOld => {
-                if let Some(known) = known {
-                    self.known.insert(known.record.seen.key, known);
-                }
-                self.uncounted(seen, Outcome::TooOld)
-            }
+            Recorded::Purged => self.uncounted(seen, Outcome::Purged),
         }
     }
 
@@ -297,7 +324,7 @@ impl<'a> Turn<'a> {
         let line = known.as_ref().map(|_| source_of(&call.seen));
         match self
             .draft
-            .record(call, known.as_ref().map(|k| (k.seq, &k.record)), self.now_ms)
+            .record(call, held(&self.purged, key, known.as_ref()), self.now_ms)
         {
             Recorded::Written {
                 opened,
@@ -326,7 +353,7 @@ impl<'a> Turn<'a> {
                     self.drop_reason(known.record.seen.key, line, loss);
                 }
             }
-            Recorded::TooOld => imported.too_old += 1,
+            Recorded::Purged => imported.purged += 1,
         }
     }
 
@@ -372,10 +399,10 @@ impl<'a> Turn<'a> {
                 }
                 self.draft.set_budget_body(&account)
             }
-            Change::Purge(horizon_ms) => {
-                let counted = self.shared.slot.read(|store| Ok(store.count_before(horizon_ms)?));
+            Change::Purge(cut) => {
+                let counted = self.shared.slot.read(|store| Ok(store.count_before(&cut)?));
                 let records = self.tell(counted)?;
-                match self.draft.purge(horizon_ms, records, now_ms)? {
+                match self.draft.purge(cut.horizon_ms, records, now_ms)? {
                     Some(body) => {
                         self.save_after = true;
                         body
