@@ -1,5 +1,8 @@
 //! Reading a file that grows, from where it was left: whole lines only, in big blocks, with one reused buffer.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -38,11 +41,23 @@ pub(crate) trait Lines {
 }
 
 /// A reader of one file after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tail {
+    /// Longest line that is read, in bytes.
+    longest: usize,
     buffer: Vec<u8>,
     /// The last bytes before the current offset, at most [`TAIL`].
     recent: Vec<u8>,
+}
+
+impl Default for Tail {
+    fn default() -> Tail {
+        Tail {
+            longest: MAX_LINE_BYTES,
+            buffer: Vec::new(),
+            recent: Vec::new(),
+        }
+    }
 }
 
 impl Tail {
@@ -117,7 +132,7 @@ impl Tail {
         let mut dropping = false;
         loop {
             if filled == self.buffer.len() {
-                let wanted = (self.buffer.len() * 2).clamp(BLOCK, MAX_LINE_BYTES);
+                let wanted = (self.buffer.len() * 2).clamp(BLOCK.min(self.longest), self.longest);
                 self.buffer.resize(wanted, 0);
             }
             let read = match file.read(&mut self.buffer[filled..]) {
@@ -143,7 +158,7 @@ impl Tail {
                 return Ok(());
             }
             let Some(last) = memchr::memrchr(b'\n', &self.buffer[searched..filled]) else {
-                if filled >= MAX_LINE_BYTES {
+                if filled >= self.longest {
                     if !dropping {
                         to.too_long(block_at);
                     }
