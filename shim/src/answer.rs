@@ -100,9 +100,14 @@ pub(crate) fn totals_line(totals: &Totals) -> String {
 }
 
 pub(crate) fn requests(count: u64) -> String {
+    counted(count, "request")
+}
+
+/// `1 request`, `2 requests`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
     match count {
-        1 => "1 request".to_owned(),
-        _ => format!("{} requests", grouped(count)),
+        1 => format!("1 {what}"),
+        _ => format!("{} {what}s", grouped(count)),
     }
 }
 

@@ -29,36 +29,64 @@ const VERSIONS: &[ProtocolVersion] = &[
 ];
 /// How long a client may keep what never changes while this program runs: an hour.
 const TTL_MS: u64 = 3_600_000;
-/// Most sessions that were reset by one process and are remembered.
-const MAX_RESETS: usize = 64;
+/// Most callers that are remembered; one process rarely sees two.
+const MAX_NOTED: usize = 64;
 
-/// The sessions that were reset here. A client goes on naming its own session; what it means is the new one.
+/// What this process learned of its callers' sessions. Losing it does no harm.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    /// By agent and the session that the client names.
-    started: Mutex<HashMap<(String, String), String>>,
+    /// New sessions after a reset, by agent and the session that the client goes on naming.
+    started: Names,
+    /// The session that the daemon put the last record in, by agent and the session that the client names.
+    recorded: Names,
 }
 
 impl Sessions {
     /// The caller's session; empty for the daemon's current one of the agent.
     pub(crate) fn current(&self, caller: &Caller) -> String {
-        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (caller.agent.clone(), caller.session.clone());
-        started.get(&key).unwrap_or(&caller.session).clone()
+        lookup(&self.started, caller).unwrap_or_else(|| caller.session.clone())
+    }
+
+    /// The caller's session, by the daemon's name for it where the caller has none. Empty when nothing was recorded.
+    pub(crate) fn known(&self, caller: &Caller) -> String {
+        let current = self.current(caller);
+        if current.is_empty() {
+            lookup(&self.recorded, caller).unwrap_or_default()
+        } else {
+            current
+        }
+    }
+
+    /// Notes which session a record of the caller went to.
+    pub(crate) fn recorded(&self, caller: &Caller, session: String) {
+        note(&self.recorded, caller, session);
     }
 
     /// Notes that the caller's session was followed by a new one.
     pub(crate) fn reset(&self, caller: &Caller, new: String) {
-        // Without a name of its own, the daemon knows which one is current.
-        if caller.session.is_empty() {
-            return;
+        note(&self.recorded, caller, new.clone());
+        // For a caller that names none, the daemon knows which one is current.
+        if !caller.session.is_empty() {
+            note(&self.started, caller, new);
         }
-        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        if started.len() >= MAX_RESETS {
-            started.clear();
-        }
-        started.insert((caller.agent.clone(), caller.session.clone()), new);
     }
+}
+
+type Names = Mutex<HashMap<(String, String), String>>;
+
+fn lookup(names: &Names, caller: &Caller) -> Option<String> {
+    let names = names.lock().unwrap_or_else(PoisonError::into_inner);
+    names
+        .get(&(caller.agent.clone(), caller.session.clone()))
+        .cloned()
+}
+
+fn note(names: &Names, caller: &Caller, session: String) {
+    let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+    if names.len() >= MAX_NOTED {
+        names.clear();
+    }
+    names.insert((caller.agent.clone(), caller.session.clone()), session);
 }
 
 /// Answers one client.
@@ -216,9 +244,13 @@ mod tests {
         assert_eq!(sessions.current(&caller("s1")), "s3");
         sessions.reset(&caller(""), "s4".to_owned());
         assert_eq!(sessions.current(&caller("")), "");
-        for n in 0..MAX_RESETS {
+        assert_eq!(sessions.known(&caller("")), "s4");
+        sessions.recorded(&caller(""), "s5".to_owned());
+        assert_eq!(sessions.known(&caller("")), "s5");
+        assert_eq!(sessions.known(&caller("s1")), "s3");
+        for n in 0..MAX_NOTED {
             sessions.reset(&caller(&n.to_string()), "x".to_owned());
         }
-        assert!(sessions.started.lock().unwrap().len() <= MAX_RESETS);
+        assert!(sessions.started.lock().unwrap().len() <= MAX_NOTED);
     }
 }

@@ -28,6 +28,11 @@ pub(super) async fn log_token_usage(
         .daemon
         .call(async |client| client.record(request.clone()).await)
         .await?;
+    if let Some(session) = &response.session {
+        context
+            .sessions
+            .recorded(&context.caller, session.session.clone());
+    }
     Ok(answer(&usage, &response))
 }
 
@@ -73,7 +78,7 @@ fn answer(usage: &Usage, response: &RecordResponse) -> Answer {
     let (outcome, verb) = match response.outcome() {
         RecordOutcome::Duplicate => ("duplicate", "Already recorded"),
         RecordOutcome::Amended => ("amended", "Amended"),
-        RecordOutcome::TooOld => ("too_old", "Not recorded, its day was purged"),
+        RecordOutcome::Purged => ("purged", "Counted before; its record has been purged"),
         RecordOutcome::Added | RecordOutcome::Unspecified => ("added", "Recorded"),
     };
     let cost = match response.unpriced {
@@ -117,7 +122,7 @@ fn answer(usage: &Usage, response: &RecordResponse) -> Answer {
             .alerts
             .iter()
             .map(|a| {
-                text.push_str(&format!("\nBudget: {}", a.message));
+                text.push_str(&format!("\nAlert: {}", a.message));
                 json!({"budget": a.budget, "percent": a.percent, "message": a.message})
             })
             .collect();
@@ -243,7 +248,7 @@ mod tests {
         assert_eq!(
             told.text,
             "Recorded: 1,500 in, 800 out on claude-sonnet-4-5: $0.0165. Session: 2 requests, 0 tokens, $0.\n\
-             Waste (warning): read 6 times\nBudget: 85 % used"
+             Waste (warning): read 6 times\nAlert: 85 % used"
         );
         let object = told.object.unwrap();
         assert_eq!(object["cost_usd"], "0.0165");

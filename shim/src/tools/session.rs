@@ -7,7 +7,8 @@ use tokmon_client::v1::{GetSessionRequest, ResetSessionRequest, ResetSessionResp
 
 use super::{Context, Failure};
 use crate::answer::{
-    Answer, Row, dollars, grouped, requests, rows_line, rows_object, total_tokens, totals_line, totals_object,
+    Answer, Row, counted, dollars, grouped, requests, rows_line, rows_object, total_tokens, totals_line,
+    totals_object,
 };
 use crate::arguments::Arguments;
 use crate::money;
@@ -56,8 +57,11 @@ fn statistics(session: &Session) -> Answer {
         }
     }
     if session.waste_events > 0 {
-        let (events, tokens) = (grouped(session.waste_events), grouped(session.wasted_tokens));
-        text.push_str(&format!("\nWaste: {events} findings, {tokens} tokens"));
+        let (events, tokens) = (
+            counted(session.waste_events, "finding"),
+            grouped(session.wasted_tokens),
+        );
+        text.push_str(&format!("\nWaste: {events}, {tokens} tokens"));
         object.insert("waste_events".to_owned(), json!(session.waste_events));
         object.insert("wasted_tokens".to_owned(), json!(session.wasted_tokens));
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use tokmon_client::v1::{Tip, TipsRequest, TipsResponse, WasteRequest, WasteResponse};
 
 use super::{Context, Failure};
-use crate::answer::{Answer, MAX_ROWS, dollars, grouped, requests};
+use crate::answer::{Answer, MAX_ROWS, counted, dollars, grouped, requests};
 use crate::arguments::Arguments;
 use crate::money;
 
@@ -23,7 +23,7 @@ pub(super) async fn get_waste_analysis(
             .choice("period", &PERIODS)?
             .unwrap_or(PERIODS[0])
             .to_owned(),
-        session: context.sessions.current(&context.caller),
+        session: context.sessions.known(&context.caller),
         ..WasteRequest::default()
     };
     let found = context
@@ -59,10 +59,10 @@ fn analysis(found: &WasteResponse) -> Answer {
     let mut rules = Vec::new();
     for rule in &found.by_rule {
         text.push_str(&format!(
-            "\n{} ({}): {} times, {} tokens, {}",
+            "\n{} ({}): {}, {} tokens, {}",
             rule.rule,
             rule.severity,
-            grouped(rule.events),
+            counted(rule.events, "time"),
             grouped(rule.wasted_tokens),
             dollars(rule.wasted_cost.as_ref()),
         ));
