@@ -21,6 +21,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokmon_ledger::LedgerError;
+use tokmon_ledger::store::RedbStore;
 use tokmon_proto::paths::Paths;
 
 use crate::config::{Config, KEYS, Layers};
@@ -38,6 +40,11 @@ struct Args {
 enum Command {
     /// Run in the foreground (what systemd, launchd and tokmonctl do).
     Run(Run),
+    /// Save what is readable of a damaged ledger into a new file. The daemon must not be running.
+    Salvage {
+        /// The new file; it must not exist.
+        to: PathBuf,
+    },
     /// Check the configuration and say what is wrong with it.
     CheckConfig {
         #[command(flatten)]
@@ -62,6 +69,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command.unwrap_or(Command::Run(Run::default())) {
         Command::Run(run) => load(run).and_then(|(paths, layers, config)| app::run(paths, layers, config)),
+        Command::Salvage { to } => salvage(&to),
         Command::CheckConfig { run, list } => {
             load(run).map(|(paths, _, config)| check(&paths, &config, list))
         }
@@ -100,4 +108,20 @@ fn check(paths: &Paths, config: &Config, list: bool) {
             key.default
         );
     }
+}
+
+fn salvage(to: &std::path::Path) -> Result<(), Failure> {
+    let paths = Paths::from_env().map_err(|e| Failure::config(e.to_string()))?;
+    let _instance = instance::Instance::acquire(&paths.lock_file())?;
+    let ledger = paths.ledger_file();
+    let saved =
+        RedbStore::salvage(&ledger, to).map_err(|e| Failure::ledger(&ledger, &LedgerError::Store(e)))?;
+    println!(
+        "{}: {} entries saved, {} missing (purged before, or lost). Put it in place with `tokmonctl ledger restore {}`.",
+        to.display(),
+        saved.entries,
+        saved.missing,
+        to.display()
+    );
+    Ok(())
 }

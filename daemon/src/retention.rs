@@ -21,7 +21,7 @@ pub(crate) fn horizon_ms(now_ms: i64, days: i64) -> i64 {
 pub(crate) async fn run(ledger: Ledger, clock: Arc<dyn Clock>, days: i64, cancel: CancellationToken) {
     loop {
         let horizon = horizon_ms(clock.now_ms(), days);
-        match ledger.purge(horizon, false).await {
+        match ledger.purge(horizon, Some(horizon), false).await {
             Ok(purged) if purged.records == 0 => {}
             Ok(purged) => info!(
                 records = purged.records,

@@ -105,10 +105,9 @@ impl Kind {
 
     /// The kind that a status stands for. Codes that we never send fall back to the nearest kind.
     pub fn of(status: &Status) -> Kind {
-        if let Some(name) = status.metadata().get(REASON).and_then(|v| v.to_str().ok()) {
-            if let Some(kind) = Kind::ALL.into_iter().find(|k| k.name() == name) {
-                return kind;
-            }
+        let name = status.metadata().get(REASON).and_then(|v| v.to_str().ok());
+        if let Some(kind) = Kind::ALL.into_iter().find(|k| Some(k.name()) == name) {
+            return kind;
         }
         match status.code() {
             Code::InvalidArgument | Code::OutOfRange => Kind::Invalid,

@@ -149,7 +149,7 @@ fn outcome(value: i32) -> &'static str {
         Ok(RecordOutcome::Added) => "added",
         Ok(RecordOutcome::Amended) => "amended",
         Ok(RecordOutcome::Duplicate) => "duplicate",
-        Ok(RecordOutcome::TooOld) => "too_old",
+        Ok(RecordOutcome::Purged) => "purged",
         Ok(RecordOutcome::Unspecified) | Err(_) => "unknown",
     }
 }
@@ -186,8 +186,8 @@ fn draw(r: &RecordResponse, screen: &Screen) -> String {
             r.seq
         ),
         "duplicate" => "This call was known already; nothing changed.\n".to_owned(),
-        "too_old" => {
-            "Older than the purge horizon, so its totals are kept already; nothing changed.\n".to_owned()
+        "purged" => {
+            "Counted before; its record has been purged, its totals are kept. Nothing changed.\n".to_owned()
         }
         _ => format!(
             "The daemon answered with an outcome that this program does not know ({}).\n",
@@ -278,7 +278,7 @@ mod tests {
             (1, "added"),
             (2, "amended"),
             (3, "duplicate"),
-            (4, "too_old"),
+            (4, "purged"),
             (99, "unknown"),
         ] {
             assert_eq!(outcome(value), name);

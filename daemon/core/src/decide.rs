@@ -27,6 +27,17 @@ pub enum Manner {
     Read,
 }
 
+/// What the ledger holds of a call.
+#[derive(Debug, Clone, Copy)]
+pub enum Held<'a> {
+    /// Nothing.
+    New,
+    /// Its record, in this entry.
+    Known(u64, &'a Record),
+    /// Only its share of the totals.
+    Purged,
+}
+
 /// What a call means for the ledger.
 #[derive(Debug)]
 #[expect(
@@ -34,8 +45,8 @@ pub enum Manner {
     reason = "it lives for one decision, and the large case is the usual one"
 )]
 pub enum Recorded {
-    /// It ended before the purge horizon, whose totals are kept: it must not count again.
-    TooOld,
+    /// It was counted once and its record has been purged; its totals are kept, so it must not count again.
+    Purged,
     /// Nothing is written, and why the line lost.
     Known(Loss),
     /// These are written, in order; the last is the call's record.
@@ -137,11 +148,13 @@ impl Draft {
         Ok(seen)
     }
 
-    /// Decides about a prepared call. `known` is the entry and the record that hold it now.
-    pub fn record(&mut self, mut new: Candidate, known: Option<(u64, &Record)>, now_ms: i64) -> Recorded {
-        if new.seen.at_ms < self.state.purge_horizon_ms {
-            return Recorded::TooOld;
-        }
+    /// Decides about a prepared call.
+    pub fn record(&mut self, mut new: Candidate, held: Held<'_>, now_ms: i64) -> Recorded {
+        let known = match held {
+            Held::Purged => return Recorded::Purged,
+            Held::New => None,
+            Held::Known(seq, record) => Some((seq, record)),
+        };
         let Some((replaces, known)) = known else {
             let opened = self.place_in_session(&mut new.seen, now_ms);
             let (record, costing) = self.price(new, None);
@@ -349,7 +362,7 @@ impl Draft {
         Err(Refusal::NotFound { what })
     }
 
-    /// Moves the purge horizon. `None`: it is there already.
+    /// Begins a purge. `None`: there is nothing to do.
     ///
     /// # Errors
     /// It lies in the future.
@@ -362,7 +375,8 @@ impl Draft {
                 "milliseconds since 1970, up to now",
             ));
         }
-        Ok((horizon_ms > self.state.purge_horizon_ms).then_some(Body::Purged { horizon_ms, records }))
+        let purges = records > 0 || horizon_ms > self.state.purge_horizon_ms;
+        Ok(purges.then_some(Body::Purged { horizon_ms, records }))
     }
 }
 

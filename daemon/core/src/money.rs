@@ -6,7 +6,9 @@ use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
 /// An amount in pico-dollars (10⁻¹² USD). One micro-dollar per million tokens is one pico-dollar per token,
 /// so prices times tokens are exact integers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Pico(pub i128);
 
 /// Pico-dollars in a dollar.
@@ -183,7 +185,19 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_a_number() {
-        for text in ["", ".", "-", "NaN", "inf", "1,5", "0x1", "1e", "1e99", "9999999999999999", "1e-99999999999"] {
+        for text in [
+            "",
+            ".",
+            "-",
+            "NaN",
+            "inf",
+            "1,5",
+            "0x1",
+            "1e",
+            "1e99",
+            "9999999999999999",
+            "1e-99999999999",
+        ] {
             assert_eq!(Pico::parse_usd(text), None, "{text}");
         }
     }

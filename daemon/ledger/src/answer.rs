@@ -10,7 +10,7 @@ use tokmon_core::observation::Observation;
 use tokmon_core::price::{Costing, PriceRow};
 use tokmon_core::refusal::Refusal;
 
-use crate::store::{Position, SessionRow};
+use crate::store::{Cut, Position, SessionRow};
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,14 +21,14 @@ pub enum Outcome {
     Amended,
     /// The call was known as well or better.
     Duplicate,
-    /// Older than the purge horizon, whose totals are kept: not counted, so that it cannot count twice.
-    TooOld,
+    /// The call was counted once and its record has been purged; it does not count again.
+    Purged,
 }
 
 /// The answer to one recorded call, given when it is durable.
 #[derive(Debug, Clone)]
 pub struct Receipt {
-    /// The entry that holds the call's record; 0 when it was too old.
+    /// The entry that holds the call's record; 0 when it was purged.
     pub seq: u64,
     /// What became of it.
     pub outcome: Outcome,
@@ -62,8 +62,8 @@ pub struct Imported {
     pub amended: u64,
     /// Observations that told nothing new.
     pub duplicates: u64,
-    /// Observations from before the purge horizon.
-    pub too_old: u64,
+    /// Observations of calls whose record has been purged.
+    pub purged: u64,
     /// Observations that the rules refuse: their place in the chunk, and why.
     pub refused: Vec<(usize, Refusal)>,
 }
@@ -155,7 +155,7 @@ pub(crate) enum Change {
     /// Removes the user's price of a model.
     RemovePrice(Name, Name),
     /// Begins a purge.
-    Purge(i64),
+    Purge(Cut),
 }
 
 /// The entries that a change made.

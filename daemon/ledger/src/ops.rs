@@ -8,6 +8,7 @@ use tokmon_core::observation::Observation;
 
 use crate::answer::{Change, Changed, Chunk, Imported, Receipt, Swapped};
 use crate::error::LedgerError;
+use crate::store::Cut;
 
 /// Where an answer goes. The asker may have gone away; then nobody reads it.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
@@ -26,8 +27,8 @@ pub(crate) enum Bulk {
     Import(Chunk, Reply<Imported>),
     /// Compute the cost of calls again and amend those that changed; answers how many did.
     Reprice(Vec<Key>, Reply<u64>),
-    /// Remove records before the horizon, one step; answers how many went.
-    Purge(i64, Reply<u64>),
+    /// Remove records that the cut covers, one step; answers how many went.
+    Purge(Cut, Reply<u64>),
     /// Put another ledger in place: a copy of a file, or an empty one.
     Swap(Option<PathBuf>, Reply<Swapped>),
 }

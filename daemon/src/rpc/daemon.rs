@@ -196,7 +196,7 @@ impl DaemonService for Daemon {
         let purged = self
             .0
             .ledger
-            .purge(horizon_ms, dry_run)
+            .purge(horizon_ms, None, dry_run)
             .await
             .map_err(status::ledger)?;
         Ok(Response::new(v1::PurgeResponse {

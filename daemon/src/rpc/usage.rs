@@ -193,7 +193,7 @@ impl Usage {
         answer.added += done.added;
         answer.amended += done.amended;
         answer.duplicates += done.duplicates;
-        answer.too_old += done.too_old;
+        answer.purged += done.purged;
         for (at, refusal) in &done.refused {
             refuse(
                 answer,
@@ -210,7 +210,7 @@ impl Usage {
             Outcome::Added => v1::RecordOutcome::Added,
             Outcome::Amended => v1::RecordOutcome::Amended,
             Outcome::Duplicate => v1::RecordOutcome::Duplicate,
-            Outcome::TooOld => v1::RecordOutcome::TooOld,
+            Outcome::Purged => v1::RecordOutcome::Purged,
         };
         v1::RecordResponse {
             seq: receipt.seq,

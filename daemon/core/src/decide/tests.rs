@@ -67,8 +67,10 @@ impl Book {
     fn record(&mut self, seen: Observation, now_ms: i64) -> Recorded {
         let seen = self.draft.prepare(seen, now_ms, Manner::Ask).unwrap();
         let known = self.known(&seen);
-        let known_ref = known.as_ref().map(|(seq, record)| (*seq, record));
-        let recorded = self.draft.record(Candidate::new(seen), known_ref, now_ms);
+        let held = known
+            .as_ref()
+            .map_or(Held::New, |(seq, record)| Held::Known(*seq, record));
+        let recorded = self.draft.record(Candidate::new(seen), held, now_ms);
         if let Recorded::Written { opened, body, .. } = &recorded {
             opened
                 .iter()
@@ -141,16 +143,15 @@ fn calls_without_a_session_share_the_open_one_until_it_is_reset() {
 }
 
 #[test]
-fn before_the_purge_horizon_nothing_counts_again() {
+fn a_purged_call_counts_no_more_and_an_old_one_that_is_new_counts() {
     let mut book = Book::new();
     let body = book.draft.purge(NOW - 1_000, 0, NOW).unwrap().unwrap();
     book.write(body, None, NOW);
+    let old = Candidate::new(observation("a", NOW - 1_001));
+    let again = book.draft.record(old, Held::Purged, NOW);
+    assert!(matches!(again, Recorded::Purged));
     assert!(matches!(
-        book.record(observation("a", NOW - 1_001), NOW),
-        Recorded::TooOld
-    ));
-    assert!(matches!(
-        book.record(observation("a", NOW - 1_000), NOW),
+        book.record(observation("b", NOW - 1_001), NOW),
         Recorded::Written { .. }
     ));
     assert_eq!(book.draft.purge(NOW - 2_000, 0, NOW).unwrap(), None);

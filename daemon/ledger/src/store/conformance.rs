@@ -9,7 +9,7 @@ use tokmon_core::money::Pico;
 use tokmon_core::rollup::{Agg, Dimension, Dims};
 
 use super::samples::{START_MS, amend, batch, call, calls, usage};
-use super::{Batch, DropReason, Dropped, Position, SessionRow, Staged, Store, StoreError, record_of};
+use super::{Batch, Cut, DropReason, Dropped, Position, SessionRow, Staged, Store, StoreError, record_of};
 
 /// Rollup rows with their names, sorted: ids may differ between stores.
 fn rollup(store: &dyn Store, full: bool, range: std::ops::Range<u32>) -> BTreeMap<(u32, Vec<Name>), Agg> {
@@ -84,12 +84,16 @@ pub fn same(a: &dyn Store, b: &dyn Store, keys: &[Key]) {
             a.records(at_ms..at_ms + 1, None, 9).unwrap(),
             b.records(at_ms..at_ms + 1, None, 9).unwrap()
         );
-        assert_eq!(a.count_before(at_ms).unwrap(), b.count_before(at_ms).unwrap());
+        assert_eq!(
+            a.count_before(&Cut::before(at_ms)).unwrap(),
+            b.count_before(&Cut::before(at_ms)).unwrap()
+        );
         assert_eq!(sessions(a, at_ms), sessions(b, at_ms));
         assert_eq!(a.entry(entry.seq).unwrap().as_ref(), Some(entry));
         assert_eq!(b.entry(entry.seq).unwrap().as_ref(), Some(entry));
     }
     assert_eq!(a.known(keys).unwrap(), b.known(keys).unwrap());
+    assert_eq!(a.purged(keys).unwrap(), b.purged(keys).unwrap());
     for key in keys {
         assert_eq!(a.dropped(*key).unwrap(), b.dropped(*key).unwrap());
     }
@@ -160,7 +164,7 @@ fn empty_store_answers(store: &dyn Store) {
     assert_eq!(store.name(Dimension::Model, 1).unwrap(), None);
     assert_eq!(store.id(Dimension::Model, "").unwrap(), Some(0));
     assert_eq!(store.id(Dimension::Model, "x").unwrap(), None);
-    assert_eq!(store.purge(i64::MIN, 10).unwrap(), 0);
+    assert_eq!(store.purge(&Cut::before(i64::MIN), 10).unwrap(), 0);
     assert_eq!(store.stats().unwrap().purge_horizon_ms, 0);
     assert_eq!(store.verify().unwrap().findings, Vec::<String>::new());
     store.append(&Batch::default()).unwrap();
@@ -391,10 +395,10 @@ fn purged_records_leave_their_totals(store: &dyn Store) {
     );
     let rows = sessions(store, i64::MIN);
     let horizon = START_MS + 21 * 60_000;
-    assert_eq!(store.count_before(horizon).unwrap(), 20);
-    assert_eq!(store.purge(horizon, 15).unwrap(), 15);
-    assert_eq!(store.purge(horizon, 15).unwrap(), 5);
-    assert_eq!(store.purge(horizon, 15).unwrap(), 0);
+    assert_eq!(store.count_before(&Cut::before(horizon)).unwrap(), 20);
+    assert_eq!(store.purge(&Cut::before(horizon), 15).unwrap(), 15);
+    assert_eq!(store.purge(&Cut::before(horizon), 15).unwrap(), 5);
+    assert_eq!(store.purge(&Cut::before(horizon), 15).unwrap(), 0);
     let left: BTreeSet<u64> = store
         .entries_after(0, 100)
         .unwrap()
@@ -403,6 +407,12 @@ fn purged_records_leave_their_totals(store: &dyn Store) {
         .collect();
     assert_eq!(left, (21..=40).chain([42]).collect());
     assert_eq!(store.known(&[key]).unwrap(), [None]);
+    let beside = Key {
+        day: key.day + 1,
+        ..key
+    };
+    let kept = call(30, START_MS + 30 * 60_000).seen.key;
+    assert_eq!(store.purged(&[key, beside, kept]).unwrap(), [true, true, false]);
     assert_eq!(
         sums,
         (
@@ -411,7 +421,7 @@ fn purged_records_leave_their_totals(store: &dyn Store) {
         )
     );
     assert_eq!(rows, sessions(store, i64::MIN));
-    assert_eq!(store.purge(i64::MAX, usize::MAX).unwrap(), 20);
+    assert_eq!(store.purge(&Cut::before(i64::MAX), usize::MAX).unwrap(), 20);
     let stats = store.stats().unwrap();
     assert_eq!(
         (stats.entries, stats.last_seq, stats.purge_horizon_ms),

@@ -12,8 +12,8 @@ use tokmon_core::id::Key;
 use tokmon_core::rollup::{Agg, Dimension, Dims, bucket_of, bucket_start_ms};
 
 use super::{
-    Batch, Dropped, Known, MAX_DROPPED_KEPT, Position, Result, SessionRow, Staged, Stats, Store, StoreError,
-    Verification, names_of, record_of, same_call,
+    Batch, Cut, Dropped, Known, MAX_DROPPED_KEPT, Position, Result, SessionRow, Staged, Stats, Store,
+    StoreError, Verification, names_of, record_of, same_call,
 };
 
 /// See the module.
@@ -36,6 +36,7 @@ struct Inner {
     positions: BTreeMap<Name, Position>,
     checkpoint: Option<(u64, Vec<u8>)>,
     horizon_ms: i64,
+    purged: BTreeSet<Key>,
     last_seq: u64,
 }
 
@@ -201,6 +202,7 @@ impl Inner {
             let entry = self.entries.remove(&seq).ok_or_else(|| missing(seq))?;
             if let Some(record) = record_of(&entry).filter(|_| seq == present) {
                 self.by_key.remove(&record.seen.key);
+                self.purged.insert(record.seen.key);
                 for key in same_call(record.seen.key) {
                     self.dropped.remove(&key);
                 }
@@ -355,12 +357,13 @@ impl Store for MemoryStore {
         })
     }
 
-    fn purge(&self, horizon_ms: i64, max: usize) -> Result<u64> {
+    fn purge(&self, cut: &Cut, max: usize) -> Result<u64> {
         let inner = &mut *self.lock();
-        inner.horizon_ms = inner.horizon_ms.max(horizon_ms);
+        inner.horizon_ms = inner.horizon_ms.max(cut.horizon_ms);
         let gone: Vec<(i64, u64)> = inner
             .by_time
-            .range(..(horizon_ms, 0))
+            .range(..(cut.horizon_ms, 0))
+            .filter(|(_, seq)| *seq < cut.before_seq)
             .take(max)
             .copied()
             .collect();
@@ -370,8 +373,25 @@ impl Store for MemoryStore {
         Ok(gone.len() as u64)
     }
 
-    fn count_before(&self, horizon_ms: i64) -> Result<u64> {
-        Ok(self.lock().by_time.range(..(horizon_ms, 0)).count() as u64)
+    fn purged(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        let inner = self.lock();
+        let gone = |key: &Key| same_call(*key).any(|key| inner.purged.contains(&key));
+        Ok(keys.iter().map(gone).collect())
+    }
+
+    fn first_recorded_since(&self, recorded_ms: i64) -> Result<u64> {
+        let inner = self.lock();
+        let first = inner
+            .entries
+            .values()
+            .find(|entry| entry.recorded_at_ms >= recorded_ms);
+        Ok(first.map_or(inner.last_seq + 1, |entry| entry.seq))
+    }
+
+    fn count_before(&self, cut: &Cut) -> Result<u64> {
+        let inner = self.lock();
+        let covered = inner.by_time.range(..(cut.horizon_ms, 0));
+        Ok(covered.filter(|(_, seq)| *seq < cut.before_seq).count() as u64)
     }
 
     fn backup(&self, _: &Path) -> Result<(u64, u64)> {

@@ -178,6 +178,26 @@ pub struct Position {
     pub failures: u64,
 }
 
+/// Which records a purge takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Calls that ended before this instant, milliseconds …
+    pub horizon_ms: i64,
+    /// … and whose present record lies before this position: what was read in lately stays for a while, however
+    /// long ago the call was.
+    pub before_seq: u64,
+}
+
+impl Cut {
+    /// Everything that ended before an instant.
+    pub fn before(horizon_ms: i64) -> Cut {
+        Cut {
+            horizon_ms,
+            before_seq: u64::MAX,
+        }
+    }
+}
+
 /// Figures about a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -306,12 +326,19 @@ pub trait Store: Send + Sync + 'static {
     /// Figures for status.
     fn stats(&self) -> Result<Stats>;
 
-    /// Removes the records of calls that ended before `horizon_ms` (entries, keys, dropped lines), at most `max`
-    /// of them; returns how many went. Rollups, sessions and the chain's digests stay. Called again until 0.
-    fn purge(&self, horizon_ms: i64, max: usize) -> Result<u64>;
+    /// Removes the records of calls that the cut covers (entries, dropped lines), at most `max` of them; returns how
+    /// many went. Rollups, sessions and the chain's digests stay, and so do the keys: [`Store::purged`] knows them
+    /// for ever. Called again until 0.
+    fn purge(&self, cut: &Cut, max: usize) -> Result<u64>;
 
-    /// How many records a purge up to `horizon_ms` would remove.
-    fn count_before(&self, horizon_ms: i64) -> Result<u64>;
+    /// Which of the given calls were counted once and have been purged, in the order of the keys.
+    fn purged(&self, keys: &[Key]) -> Result<Vec<bool>>;
+
+    /// The first kept entry that was accepted at or after an instant; one past the last when there is none.
+    fn first_recorded_since(&self, recorded_ms: i64) -> Result<u64>;
+
+    /// How many records a purge would remove.
+    fn count_before(&self, cut: &Cut) -> Result<u64>;
 
     /// Writes a consistent copy into a new file while appends go on; returns its size and last seq.
     fn backup(&self, to: &Path) -> Result<(u64, u64)>;

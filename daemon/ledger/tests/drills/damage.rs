@@ -6,7 +6,7 @@ use std::path::Path;
 use tokmon_core::entry::Entry;
 use tokmon_core::rollup::{Agg, Dims};
 use tokmon_ledger::store::samples::{START_MS, amend, batch, call, calls};
-use tokmon_ledger::store::{RedbStore, Result, Store, StoreError};
+use tokmon_ledger::store::{Cut, RedbStore, Result, Store, StoreError};
 
 use crate::{Dice, rounds};
 
@@ -163,7 +163,7 @@ fn a_whole_ledger_is_salvaged_wholly() {
     let entries = vec![amend(501, 500, call(500, at_ms), better)];
     store.append(&batch(entries)).expect("appended");
     store
-        .purge(START_MS + 200 * 60_000 + 7, usize::MAX)
+        .purge(&Cut::before(START_MS + 200 * 60_000 + 7), usize::MAX)
         .expect("purged");
     let truth = read(&store).expect("whole");
     drop(store);

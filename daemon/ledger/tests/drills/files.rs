@@ -5,7 +5,7 @@ use std::path::Path;
 use redb::{Database, ReadableTable, TableDefinition};
 use tokmon_ledger::store::conformance::same;
 use tokmon_ledger::store::samples::{START_MS, calls};
-use tokmon_ledger::store::{RedbStore, SCHEMA_VERSION, Store, StoreError};
+use tokmon_ledger::store::{Cut, RedbStore, SCHEMA_VERSION, Store, StoreError};
 
 use crate::key_of;
 
@@ -94,7 +94,9 @@ fn a_backup_is_a_whole_ledger() {
     let (path, copy) = (dir.path().join("ledger.redb"), dir.path().join("copy.redb"));
     let store = RedbStore::create(&path, CACHE).expect("a new store");
     store.append(&calls(0, 500)).expect("appended");
-    store.purge(START_MS + 3_600_000, usize::MAX).expect("purged");
+    store
+        .purge(&Cut::before(START_MS + 3_600_000), usize::MAX)
+        .expect("purged");
     let (bytes, last) = store.backup(&copy).expect("a copy");
     assert_eq!((bytes > 0, last), (true, 500));
     assert!(
@@ -142,7 +144,7 @@ fn compaction_changes_no_answer() {
     let store = RedbStore::create(&dir.path().join("ledger.redb"), CACHE).expect("a new store");
     store.append(&calls(0, 2_000)).expect("appended");
     store
-        .purge(START_MS + 1_900 * 60_000, usize::MAX)
+        .purge(&Cut::before(START_MS + 1_900 * 60_000), usize::MAX)
         .expect("purged");
     let entries = store.entries_after(0, usize::MAX).expect("entries");
     let (before, after) = store.compact().expect("compacted");

@@ -11,7 +11,7 @@ use std::path::Path;
 use redb::{Database, Key, ReadableDatabase, ReadableTable, TableDefinition, Value, WriteTransaction};
 use tokmon_ledger::store::conformance::same;
 use tokmon_ledger::store::samples::{START_MS, amend, call, usage};
-use tokmon_ledger::store::{Batch, DropReason, Dropped, MemoryStore, Position, RedbStore, Store};
+use tokmon_ledger::store::{Batch, Cut, DropReason, Dropped, MemoryStore, Position, RedbStore, Store};
 
 const CACHE: usize = 1 << 20;
 const SCHEMA_1: &str = include_str!("schema_1.txt");
@@ -27,6 +27,7 @@ fn sample() -> Batch {
             usage(1, first.clone()),
             usage(2, second),
             amend(3, 1, first, better),
+            usage(4, call(7, START_MS - 1)),
         ],
         positions: vec![Position {
             agent: "codex".into(),
@@ -55,12 +56,19 @@ fn sample() -> Batch {
     }
 }
 
+/// Fills a store with the sample; one of its calls is purged.
+fn fill(store: &dyn Store) {
+    store.append(&sample()).expect("a good batch");
+    assert_eq!(store.purge(&Cut::before(START_MS), 9).expect("purged"), 1);
+}
+
 /// The tables of schema 1.
 fn each_table(visit: &mut impl Visit) {
     visit.table::<&str, &[u8]>("meta");
     visit.table::<u64, &[u8]>("entry.v1");
     visit.table::<&[u8; 16], ()>("entry_time.v1");
     visit.table::<&[u8; 16], u64>("dedup.v1");
+    visit.table::<&[u8; 16], ()>("purged.v1");
     visit.table::<&[u8], &[u8]>("dict.v1");
     visit.table::<u64, &[u8]>("dict_rev.v1");
     visit.table::<&[u8], &[u8]>("roll_m.v1");
@@ -147,10 +155,7 @@ fn load(path: &Path, text: &str) {
 fn todays_rows_are_those_of_the_fixture() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("ledger.redb");
-    RedbStore::create(&path, CACHE)
-        .expect("a new store")
-        .append(&sample())
-        .expect("appended");
+    fill(&RedbStore::create(&path, CACHE).expect("a new store"));
     let mut dump = Dump {
         db: Database::open(&path).expect("a database"),
         text: String::new(),
@@ -170,6 +175,10 @@ fn schema_1_opens() {
     load(&path, SCHEMA_1);
     let store = RedbStore::open(&path, CACHE).expect("today's program opens it");
     let memory = MemoryStore::new();
-    memory.append(&sample()).expect("a good batch");
-    same(&memory, &store, &[call(3, START_MS).seen.key]);
+    fill(&memory);
+    same(
+        &memory,
+        &store,
+        &[call(3, START_MS).seen.key, call(7, START_MS - 1).seen.key],
+    );
 }

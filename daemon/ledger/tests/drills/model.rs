@@ -1,6 +1,6 @@
 //! Random histories on two stores: the one in memory, which is plain, and the one in a file answer alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use tokmon_core::entry::Record;
@@ -8,7 +8,7 @@ use tokmon_core::id::Key;
 use tokmon_core::money::Pico;
 use tokmon_ledger::store::conformance::same;
 use tokmon_ledger::store::samples::{START_MS, amend, call, usage};
-use tokmon_ledger::store::{Batch, DropReason, Dropped, MemoryStore, Position, RedbStore, Store};
+use tokmon_ledger::store::{Batch, Cut, DropReason, Dropped, MemoryStore, Position, RedbStore, Store};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -70,6 +70,7 @@ struct World {
     present: BTreeMap<u64, (u64, Record)>,
     keys: Vec<Key>,
     horizon_ms: i64,
+    purged: BTreeSet<u64>,
 }
 
 impl World {
@@ -77,7 +78,10 @@ impl World {
         match step {
             Step::Usage { call: n, minute } => {
                 let record = call(n, START_MS + minute * 60_000);
-                if record.seen.at_ms < self.horizon_ms || self.present.contains_key(&n) {
+                if record.seen.at_ms < self.horizon_ms
+                    || self.present.contains_key(&n)
+                    || self.purged.contains(&n)
+                {
                     return;
                 }
                 self.seq += 1;
@@ -144,15 +148,20 @@ impl World {
                 self.commit();
                 let horizon_ms = START_MS + minute * 60_000;
                 loop {
-                    let gone = self.memory.purge(horizon_ms, max).expect("purged");
-                    assert_eq!(self.file.purge(horizon_ms, max).expect("purged"), gone);
+                    let gone = self.memory.purge(&Cut::before(horizon_ms), max).expect("purged");
+                    assert_eq!(
+                        self.file.purge(&Cut::before(horizon_ms), max).expect("purged"),
+                        gone
+                    );
                     if gone == 0 {
                         break;
                     }
                 }
                 self.horizon_ms = self.horizon_ms.max(horizon_ms);
-                self.present
-                    .retain(|_, (_, record)| record.seen.at_ms >= horizon_ms);
+                let gone = self
+                    .present
+                    .extract_if(.., |_, (_, record)| record.seen.at_ms < horizon_ms);
+                self.purged.extend(gone.map(|(call, _)| call));
             }
             Step::Reopen => self.file.reopen().expect("reopened"),
         }
@@ -184,6 +193,7 @@ proptest! {
             present: BTreeMap::new(),
             keys: Vec::new(),
             horizon_ms: 0,
+            purged: BTreeSet::new(),
         };
         for step in steps {
             world.take(step);

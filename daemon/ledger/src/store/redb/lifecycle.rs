@@ -237,6 +237,7 @@ pub(super) fn initialise(db: &Database) -> Result<()> {
     txn.open_table(tables::ENTRY)?;
     txn.open_table(tables::TIME)?;
     txn.open_table(tables::KEY)?;
+    txn.open_table(tables::PURGED)?;
     txn.open_table(tables::DICT)?;
     txn.open_table(tables::DICT_REV)?;
     txn.open_table(tables::ROLL_COARSE)?;

@@ -7,6 +7,7 @@
 //! ├── entry.v1       seq                           → entry; never changed, removed only by a purge
 //! ├── entry_time.v1  at_ms · seq                   → ()     the present record of each call, by time
 //! ├── dedup.v1       day · hash                    → seq    the present record of each call, by key
+//! ├── purged.v1      day · hash                    → ()     calls whose record was purged: they count no more
 //! ├── dict.v1        kind · name                   → id     kinds: 7 dimensions, source kind, path; id 0 is ""
 //! ├── dict_rev.v1    kind · id                     → name
 //! ├── roll_m.v1      6 h · agent,provider,model    → the sums of up to 24 buckets: what most reports read
@@ -57,7 +58,9 @@ use tokmon_core::entry::Entry;
 use tokmon_core::id::Key;
 use tokmon_core::rollup::{Agg, Dimension, Dims};
 
-use super::{Batch, Dropped, Known, Position, Result, SessionRow, Stats, Store, StoreError, Verification};
+use super::{
+    Batch, Cut, Dropped, Known, Position, Result, SessionRow, Stats, Store, StoreError, Verification,
+};
 use handle::Handle;
 use names::Cache;
 use read::Reader;
@@ -157,17 +160,25 @@ impl Store for RedbStore {
         Ok(stats)
     }
 
-    fn purge(&self, horizon_ms: i64, max: usize) -> Result<u64> {
+    fn purge(&self, cut: &Cut, max: usize) -> Result<u64> {
         self.handle.run(|db| {
             let txn = self.handle.begin_write(db)?;
-            let gone = purge::purge(&txn, horizon_ms, max)?;
+            let gone = purge::purge(&txn, cut, max)?;
             txn.commit()?;
             Ok(gone)
         })
     }
 
-    fn count_before(&self, horizon_ms: i64) -> Result<u64> {
-        self.read(|r| r.count_before(horizon_ms))
+    fn purged(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.read(|r| r.purged(keys))
+    }
+
+    fn first_recorded_since(&self, recorded_ms: i64) -> Result<u64> {
+        self.read(|r| r.first_recorded_since(recorded_ms))
+    }
+
+    fn count_before(&self, cut: &Cut) -> Result<u64> {
+        self.read(|r| r.count_before(cut))
     }
 
     fn backup(&self, to: &Path) -> Result<(u64, u64)> {

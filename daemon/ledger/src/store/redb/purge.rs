@@ -4,25 +4,32 @@ use std::collections::BTreeMap;
 
 use redb::{ReadableTable, WriteTransaction};
 
-use super::super::{Result, StoreError, same_call};
+use super::super::{Cut, Result, StoreError, same_call};
 use super::chain;
 use super::entry::{read_row, record_in};
 use super::lifecycle::{put_horizon, read_horizon};
 use super::tables::{self, key_bytes, time_bytes, time_of};
 
-/// Removes the oldest calls before `horizon_ms`, at most `max`.
-pub(super) fn purge(txn: &WriteTransaction, horizon_ms: i64, max: usize) -> Result<u64> {
+/// Removes the oldest calls that the cut covers, at most `max`.
+pub(super) fn purge(txn: &WriteTransaction, cut: &Cut, max: usize) -> Result<u64> {
     let former = read_horizon(&txn.open_table(tables::META)?)?;
-    if horizon_ms > former {
-        put_horizon(txn, horizon_ms)?;
+    if cut.horizon_ms > former {
+        put_horizon(txn, cut.horizon_ms)?;
     }
     let mut times = txn.open_table(tables::TIME)?;
     let mut gone: Vec<[u8; 16]> = Vec::new();
-    for row in times.range::<&[u8; 16]>(..&time_bytes(horizon_ms, 0))?.take(max) {
-        gone.push(*row?.0.value());
+    for row in times.range::<&[u8; 16]>(..&time_bytes(cut.horizon_ms, 0))? {
+        let time = *row?.0.value();
+        if time_of(&time).1 < cut.before_seq {
+            gone.push(time);
+        }
+        if gone.len() >= max {
+            break;
+        }
     }
     let mut entries = txn.open_table(tables::ENTRY)?;
     let mut keys = txn.open_table(tables::KEY)?;
+    let mut purged = txn.open_table(tables::PURGED)?;
     let mut dropped = txn.open_table(tables::DROPPED)?;
     let mut removed: Vec<u64> = Vec::new();
     for time in &gone {
@@ -39,6 +46,7 @@ pub(super) fn purge(txn: &WriteTransaction, horizon_ms: i64, max: usize) -> Resu
             })?;
             if seq == present {
                 keys.remove(&key_bytes(&record.key()))?;
+                purged.insert(&key_bytes(&record.key()), ())?;
                 for key in same_call(record.key()) {
                     dropped.remove(&key_bytes(&key))?;
                 }

@@ -8,7 +8,7 @@ use tokmon_core::id::Key;
 use tokmon_core::rollup::{Agg, Dimension, Dims, bucket_start_ms};
 
 use super::super::{
-    DropReason, Dropped, Known, MAX_DROPPED_KEPT, Position, Result, SCHEMA_VERSION, SessionRow, Stats,
+    Cut, DropReason, Dropped, Known, MAX_DROPPED_KEPT, Position, Result, SCHEMA_VERSION, SessionRow, Stats,
     StoreError, record_of, same_call,
 };
 use super::append::CHECKPOINT_KEY;
@@ -276,15 +276,50 @@ impl<'a> Reader<'a> {
         lifecycle::read_horizon(&self.txn.open_table(tables::META)?)
     }
 
-    pub(super) fn count_before(&self, horizon_ms: i64) -> Result<u64> {
+    pub(super) fn count_before(&self, cut: &Cut) -> Result<u64> {
         let times = self.txn.open_table(tables::TIME)?;
-        let end = time_bytes(horizon_ms, 0);
+        let end = time_bytes(cut.horizon_ms, 0);
         let mut count = 0;
         for row in times.range::<&[u8; 16]>(..&end)? {
-            row?;
-            count += 1;
+            count += u64::from(time_of(row?.0.value()).1 < cut.before_seq);
         }
         Ok(count)
+    }
+
+    pub(super) fn purged(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        let table = self.txn.open_table(tables::PURGED)?;
+        let mut gone = Vec::with_capacity(keys.len());
+        for key in keys {
+            let mut found = false;
+            for key in same_call(*key) {
+                found = found || table.get(&key_bytes(&key))?.is_some();
+            }
+            gone.push(found);
+        }
+        Ok(gone)
+    }
+
+    /// Entries are accepted in the order of time, so the place is found by halving.
+    pub(super) fn first_recorded_since(&self, recorded_ms: i64) -> Result<u64> {
+        let entries = self.txn.open_table(tables::ENTRY)?;
+        let names = self.names()?;
+        let (mut low, mut high) = (1, self.last_seq()? + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match entries.range(middle..high)?.next() {
+                None => high = middle,
+                Some(row) => {
+                    let (seq, value) = row?;
+                    let entry = read_entry(&names, seq.value(), value.value())?;
+                    if entry.recorded_at_ms >= recorded_ms {
+                        high = middle;
+                    } else {
+                        low = seq.value() + 1;
+                    }
+                }
+            }
+        }
+        Ok(low)
     }
 }
 

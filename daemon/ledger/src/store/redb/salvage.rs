@@ -5,7 +5,7 @@
 //! as they can be read. Read positions are left behind: sources are read again from their beginning, and as
 //! calls are known by their content, exactly what was lost comes back.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use redb::{Builder, Database, ReadableTable, WriteTransaction};
@@ -109,8 +109,10 @@ fn fill(old: &Reader<'_>, new: &Database) -> Result<Salvaged> {
     };
     lifecycle::put_horizon(&txn, horizon_ms)?;
     old_sums(old, &txn, horizon_ms)?;
+    purged_keys(old, &txn)?;
     count(&txn, &names, &present, horizon_ms)?;
     old_sessions(old, &txn, horizon_ms)?;
+    bar_counted_calls(old, &txn, &kept, horizon_ms)?;
     chain_up(&txn, &names)?;
     txn.commit()?;
     let last = kept.keys().next_back().copied().unwrap_or(0);
@@ -119,6 +121,28 @@ fn fill(old: &Reader<'_>, new: &Database) -> Result<Salvaged> {
         entries,
         missing: last - entries,
     })
+}
+
+/// Takes the keys of purged calls over, up to the first that cannot be read: those behind it could count again.
+fn purged_keys(old: &Reader<'_>, txn: &WriteTransaction) -> Result<()> {
+    let mut found: Vec<[u8; 16]> = Vec::new();
+    let read = guarded(|| {
+        for row in old.txn.open_table(tables::PURGED)?.iter()? {
+            found.push(*row?.0.value());
+        }
+        Ok(())
+    });
+    if let Err(error) = read {
+        tracing::warn!(
+            kept = found.len(),
+            "not every purged call is known any more: {error}"
+        );
+    }
+    let mut table = txn.open_table(tables::PURGED)?;
+    for key in &found {
+        table.insert(key, ())?;
+    }
+    Ok(())
 }
 
 /// Rows by number: key and value.
@@ -388,6 +412,62 @@ fn old_sessions(old: &Reader<'_>, txn: &WriteTransaction, horizon_ms: i64) -> Re
         }
         Ok(())
     })
+}
+
+/// Calls that must not count again although they are not there: those that were purged, and those lost ones
+/// whose share is in the sums that were taken over.
+fn bar_counted_calls(
+    old: &Reader<'_>,
+    txn: &WriteTransaction,
+    kept: &BTreeMap<u64, Kept>,
+    horizon_ms: i64,
+) -> Result<()> {
+    let mut barred = txn.open_table(tables::PURGED)?;
+    let mut purged: Vec<[u8; 16]> = Vec::new();
+    let mut keys: HashMap<u64, [u8; 16]> = HashMap::new();
+    let mut counted: Vec<u64> = Vec::new();
+    // What comes before a damaged page is read; the rest is not known any more.
+    let read = [
+        guarded(|| {
+            for row in old.txn.open_table(tables::PURGED)?.iter()? {
+                purged.push(*row?.0.value());
+            }
+            Ok(())
+        }),
+        guarded(|| {
+            for row in old.txn.open_table(tables::KEY)?.iter()? {
+                let (key, seq) = row?;
+                if !kept.contains_key(&seq.value()) {
+                    keys.insert(seq.value(), *key.value());
+                }
+            }
+            Ok(())
+        }),
+        guarded(|| {
+            for row in old.txn.open_table(tables::TIME)?.iter()? {
+                let (at_ms, seq) = tables::time_of(row?.0.value());
+                if !kept.contains_key(&seq) && bucket_start_ms(bucket_of(at_ms)) < horizon_ms {
+                    counted.push(seq);
+                }
+            }
+            Ok(())
+        }),
+    ];
+    for result in read {
+        if let Err(e) = result {
+            tracing::warn!(error = %e, "some calls may count twice when they are read again");
+        }
+    }
+    let known = txn.open_table(tables::KEY)?;
+    for key in purged
+        .iter()
+        .chain(counted.iter().filter_map(|seq| keys.get(seq)))
+    {
+        if known.get(key)?.is_none() {
+            barred.insert(key, ())?;
+        }
+    }
+    Ok(())
 }
 
 /// A new chain over what is there; what is missing counts as purged.

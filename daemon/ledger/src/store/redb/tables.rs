@@ -17,6 +17,8 @@ pub(super) const ENTRY: TableDefinition<'static, u64, &[u8]> = TableDefinition::
 pub(super) const TIME: TableDefinition<'static, &[u8; 16], ()> = TableDefinition::new("entry_time.v1");
 /// (day, hash) → seq of the call's present record.
 pub(super) const KEY: TableDefinition<'static, &[u8; 16], u64> = TableDefinition::new("dedup.v1");
+/// (day, hash) of calls whose record was purged; they must never count again.
+pub(super) const PURGED: TableDefinition<'static, &[u8; 16], ()> = TableDefinition::new("purged.v1");
 /// kind ‖ name → id.
 pub(super) const DICT: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("dict.v1");
 /// (kind, id) → name.

@@ -383,6 +383,15 @@ fn check_rest(reader: &Reader<'_>, findings: &mut Findings) -> Result<()> {
         let read = unseal_message::<DroppedRow>(key.value(), value.value(), "a row");
         findings.catch("dropped lines", read)?;
     }
+    let keys = reader.txn.open_table(tables::KEY)?;
+    for row in reader.txn.open_table(tables::PURGED)?.iter()? {
+        if let Some(seq) = keys.get(row?.0.value())? {
+            findings.add(format!(
+                "the call of entry {} is there and was purged",
+                seq.value()
+            ));
+        }
+    }
     let state = reader.txn.open_table(tables::STATE)?;
     if let Some(row) = state.get(super::append::CHECKPOINT_KEY)? {
         let key = super::append::CHECKPOINT_KEY.as_bytes();
