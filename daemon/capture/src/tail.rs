@@ -166,6 +166,14 @@ impl Tail {
                     self.remember(filled);
                     block_at += filled as u64;
                     filled = 0;
+                    // It is not read twice while it is still being written; its rest counts as a broken line.
+                    let mark = Mark {
+                        offset: block_at,
+                        tail_hash: hash(&self.recent),
+                    };
+                    if !packed && !to.reached(mark) {
+                        return Ok(());
+                    }
                 }
                 continue;
             };

@@ -155,7 +155,7 @@ pub enum Parser {
     /// For Claude Code.
     ClaudeCode(claude::Parser),
     /// For Codex.
-    Codex(codex::Parser),
+    Codex(Box<codex::Parser>),
 }
 
 impl Parser {
@@ -163,7 +163,7 @@ impl Parser {
     pub fn resume(agent: Agent, state: &[u8], origin: Origin) -> Parser {
         match agent {
             Agent::ClaudeCode => Parser::ClaudeCode(claude::Parser::resume(state, origin)),
-            Agent::Codex => Parser::Codex(codex::Parser::resume(state, origin)),
+            Agent::Codex => Parser::Codex(Box::new(codex::Parser::resume(state, origin))),
         }
     }
 
