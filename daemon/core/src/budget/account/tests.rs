@@ -156,3 +156,28 @@ fn the_highest_share_counts_and_the_scope_restricts() {
         "budget daily is at 85 %: $0.00000000085 of $0.000000001 used since it was set"
     );
 }
+
+proptest::proptest! {
+    /// Whatever is recorded and amended, in whatever order: the counter is the sum of the present records of the
+    /// window that runs now, and each threshold is alerted on at most once, and rising.
+    #[test]
+    fn the_counter_is_the_sum_of_the_present_records(
+        steps in proptest::collection::vec((0_usize..6, -30_i64..12, 1_u64..400_000), 1..60),
+    ) {
+        let mut account = account(Span::Day);
+        let mut present: Vec<Option<Record>> = vec![None; 6];
+        let mut alerted = 0;
+        for (call, hour, tokens) in steps {
+            let new = record(NOON + hour * HOUR_MS, tokens);
+            let previous = present[call].replace(new.clone());
+            if let Some(alert) = account.apply(&new, previous.as_ref(), NOON) {
+                proptest::prop_assert!(alert.threshold > alerted && alert.percent >= alert.threshold);
+                alerted = alert.threshold;
+            }
+        }
+        let today = NOON - DAY / 2..NOON + DAY / 2;
+        let within = present.iter().flatten().filter(|record| today.contains(&record.seen.at_ms));
+        let expected: u64 = within.map(|record| record.seen.tokens.total()).sum();
+        proptest::prop_assert_eq!(account.view(NOON).used.tokens, expected);
+    }
+}
