@@ -81,12 +81,13 @@ impl Arguments {
         };
         match value.as_str().map(str::trim) {
             Some("") => Ok(None),
-            Some(text) if text.len() <= MAX_NAME_BYTES => Ok(Some(text.to_owned())),
-            _ => Err(wrong(
-                name,
-                &format!("text of at most {MAX_NAME_BYTES} bytes"),
-                value,
-            )),
+            Some(text) if text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control) => {
+                Ok(Some(text.to_owned()))
+            }
+            _ => {
+                let allowed = format!("text of at most {MAX_NAME_BYTES} bytes without control characters");
+                Err(wrong(name, &allowed, value))
+            }
         }
     }
 
@@ -247,10 +248,12 @@ mod tests {
         );
         assert_eq!(
             given.name("c").unwrap_err(),
-            "c must be text of at most 1024 bytes, not 5"
+            "c must be text of at most 1024 bytes without control characters, not 5"
         );
         let said = given.name("d").unwrap_err();
         assert!(said.len() < 120 && said.ends_with('…'), "{said}");
+        let said = arguments(json!({"a": "x\ny"})).name("a").unwrap_err();
+        assert!(said.ends_with(r#"not "x\ny""#), "{said}");
         assert_eq!(given.note("e").unwrap().len(), 200);
         assert_eq!(given.note("c").unwrap_err(), "c must be text, not 5");
     }

@@ -233,6 +233,40 @@ mod tests {
         assert_eq!(changing, ["log_token_usage", "set_budget_alert", "reset_session"]);
     }
 
+    /// A9: the names and the arguments.
+    #[test]
+    fn the_eight_tools_take_what_they_should() {
+        let found: Vec<(String, Vec<String>)> = list(ToolSet::All)
+            .into_iter()
+            .map(|tool| {
+                let properties = tool.input_schema.get("properties").and_then(Value::as_object);
+                let names = properties
+                    .map(|p| p.keys().cloned().collect())
+                    .unwrap_or_default();
+                (tool.name.into_owned(), names)
+            })
+            .collect();
+        let expected: [(&str, &[&str]); 8] = [
+            (
+                "log_token_usage",
+                &["context", "input_tokens", "model", "output_tokens", "tool_name"],
+            ),
+            ("get_current_session_stats", &[]),
+            ("get_waste_analysis", &["period"]),
+            ("get_daily_report", &["date"]),
+            ("get_optimization_tips", &[]),
+            (
+                "set_budget_alert",
+                &["alert_threshold_percent", "daily_limit_tokens", "daily_limit_usd"],
+            ),
+            ("export_analysis", &["format", "period"]),
+            ("reset_session", &[]),
+        ];
+        let expected =
+            expected.map(|(name, names)| (name.to_owned(), names.iter().map(|n| (*n).to_owned()).collect()));
+        assert_eq!(found, expected);
+    }
+
     #[test]
     fn the_minimal_set_refuses_the_rest() {
         assert!(offers(ToolSet::Minimal, "log_token_usage"));

@@ -68,6 +68,7 @@ impl Noise {
     }
 }
 
+/// C1: the model's own encoding.
 #[test]
 fn known_counts() {
     let tokenizer = Tokenizer::new();

@@ -390,6 +390,7 @@ mod tests {
         }
     }
 
+    /// C1: the fallback.
     #[test]
     fn an_unknown_model_falls_back_and_says_so() {
         for model in ["no-such-model", "😀", "claudette-1", "."] {

@@ -85,6 +85,7 @@ mod tests {
         budget(value.as_object().cloned())
     }
 
+    /// A7: the defaults.
     #[test]
     fn what_is_left_out_has_a_default() {
         let cases = [

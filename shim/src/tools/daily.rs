@@ -278,6 +278,7 @@ mod tests {
         }
     }
 
+    /// A6: by tool, by model, by hour of day.
     #[test]
     fn a_day_is_folded_three_ways() {
         let rows = vec![

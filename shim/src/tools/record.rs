@@ -211,6 +211,7 @@ mod tests {
         }
     }
 
+    /// A1, with the figures of A2.
     #[test]
     fn the_answer_tells_cost_session_waste_and_alerts() {
         let usage = Usage {

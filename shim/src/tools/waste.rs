@@ -34,6 +34,10 @@ pub(super) async fn get_waste_analysis(
 }
 
 fn analysis(found: &WasteResponse) -> Answer {
+    if found.requests == 0 {
+        let text = format!("{}: no usage recorded.", found.period);
+        return Answer::new(text, json!({"period": found.period, "requests": 0}));
+    }
     let mut text = format!(
         "{}: {} of {} tokens wasted ({:.1} %), {}, in {}.",
         found.period,
@@ -188,7 +192,7 @@ mod tests {
             period: "all".to_owned(),
             ..WasteResponse::default()
         });
-        assert_eq!(none.text, "all: 0 of 0 tokens wasted (0.0 %), $0, in 0 requests.");
+        assert_eq!(none.text, "all: no usage recorded.");
         assert_eq!(none.object.unwrap().get("by_rule"), None);
     }
 
