@@ -27,8 +27,8 @@ use crate::walk::{Seen, Walk};
 const CHUNK_OBSERVATIONS: usize = 1_500;
 /// Positions that make one.
 const CHUNK_POSITIONS: usize = 1_000;
-/// A file that was written longer ago than this has no call that is still being written.
-const IDLE_MS: i64 = 60 * 60 * 1000;
+/// A call whose last line is older than this has no more of them: no answer streams for so long.
+const OPEN_MS: i64 = 60 * 60 * 1000;
 
 /// Scans sources on demand. Blocking; it waits for nothing but the sink.
 pub struct Scanner<S> {
@@ -231,8 +231,7 @@ impl<S: Sink> Scanner<S> {
                 return Ok(());
             }
         };
-        let idle = self.shared.now_ms() - stat.mtime_ms() > IDLE_MS;
-        let after = feed.close(stat, idle);
+        let after = feed.close(stat, self.shared.now_ms().saturating_sub(OPEN_MS));
         let position = self.position(source, name, &after);
         self.shared.read_one(source, entry.counts(), after.counts());
         self.table.put(name, after);

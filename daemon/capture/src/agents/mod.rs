@@ -173,6 +173,8 @@ impl Parser {
         for end in memchr::memchr_iter(b'\n', lines).chain(std::iter::once(lines.len())) {
             let line = lines[start..end].trim_ascii();
             let at = offset + start as u64;
+            // Some editors put a byte order mark in front.
+            let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
             start = (end + 1).min(lines.len());
             if line.is_empty() {
                 continue;
@@ -205,12 +207,11 @@ impl Parser {
         }
     }
 
-    /// What the parser needs to go on later, after [`Parser::settle`]. `idle`: the file has not changed for so long
-    /// that no call in it can still be open.
-    pub fn state(&self, idle: bool) -> Vec<u8> {
+    /// What the parser needs to go on later, after [`Parser::settle`]. Calls whose last line was written before
+    /// `open_since_ms` are not expected to go on.
+    pub fn state(&self, open_since_ms: i64) -> Vec<u8> {
         match self {
-            Parser::ClaudeCode(_) if idle => Vec::new(),
-            Parser::ClaudeCode(parser) => parser.state(),
+            Parser::ClaudeCode(parser) => parser.state(open_since_ms),
             Parser::Codex(parser) => parser.state(),
         }
     }

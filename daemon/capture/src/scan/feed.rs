@@ -51,7 +51,7 @@ impl<S: Sink> Feed<'_, S> {
     }
 
     /// The file has been read to its end.
-    pub(super) fn close(mut self, stat: Stat, idle: bool) -> Entry {
+    pub(super) fn close(mut self, stat: Stat, open_since_ms: i64) -> Entry {
         self.parser.settle(&mut self.found);
         self.collect();
         let latest = self
@@ -64,15 +64,15 @@ impl<S: Sink> Feed<'_, S> {
         self.shared.source(self.source, |status| {
             status.last_record_ms = status.last_record_ms.max(latest)
         });
-        self.entry(stat, idle)
+        self.entry(stat, open_since_ms)
     }
 
-    fn entry(&self, read: Stat, idle: bool) -> Entry {
+    fn entry(&self, read: Stat, open_since_ms: i64) -> Entry {
         Entry {
             seen: read,
             read,
             mark: self.mark,
-            state: self.parser.state(idle).into(),
+            state: self.parser.state(open_since_ms).into(),
             records: self.records,
             failures: self.failures,
             ..self.before.clone()
@@ -110,7 +110,7 @@ impl<S: Sink> Lines for Feed<'_, S> {
                     mtime_ns: 0,
                     ..self.before.seen
                 },
-                false,
+                i64::MIN,
             );
             self.chunk
                 .positions

@@ -201,6 +201,11 @@ impl OpenCalls {
         }
     }
 
+    /// Whether any of them may still go on.
+    pub(super) fn any_since(&self, open_since_ms: i64) -> bool {
+        self.0.iter().any(|call| call.at_ms >= open_since_ms)
+    }
+
     /// Hands on what is new about each call; they stay open.
     pub(super) fn settle(&mut self, names: &mut Names, origin: &Origin, found: &mut Found) {
         for call in &mut self.0 {

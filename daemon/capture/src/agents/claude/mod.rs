@@ -56,7 +56,10 @@ impl Parser {
         }
     }
 
-    pub(super) fn state(&self) -> Vec<u8> {
+    pub(super) fn state(&self, open_since_ms: i64) -> Vec<u8> {
+        if !self.saved.open.any_since(open_since_ms) {
+            return Vec::new();
+        }
         let state = serde_json::to_vec(&self.saved).unwrap_or_default();
         if state.len() > MAX_PARSER_STATE {
             Vec::new()
@@ -74,8 +77,7 @@ impl Parser {
             return Ok(());
         }
         let mut line = line::parse(bytes)?;
-        let kind = line.kind.as_deref();
-        if kind == Some("progress") {
+        if line.kind.as_deref() == Some("progress") {
             let Some(mut inner) = line.nested.take() else {
                 return Ok(());
             };
@@ -84,14 +86,12 @@ impl Parser {
             inner.session = line.session.take().or(inner.session);
             inner.cwd = line.cwd.take().or(inner.cwd);
             inner.at_ms = inner.at_ms.or(line.at_ms);
-            return self.message_line(*inner, offset, found);
+            if tells_of_a_call(&inner) {
+                self.message_line(*inner, offset, found)?;
+            }
+            return Ok(());
         }
-        let by_role = kind.is_none()
-            && line
-                .message
-                .as_ref()
-                .is_some_and(|message| message.role.as_deref() == Some("assistant"));
-        if kind == Some("assistant") || by_role {
+        if tells_of_a_call(&line) {
             return self.message_line(line, offset, found);
         }
         Ok(())
@@ -197,6 +197,15 @@ impl Parser {
             lines: 1,
             told: None,
         }
+    }
+}
+
+/// It is the model's; where the type is missing, the message's role says so.
+fn tells_of_a_call(line: &Line<'_>) -> bool {
+    let role = || line.message.as_ref().and_then(|message| message.role.as_deref());
+    match line.kind.as_deref() {
+        Some(kind) => kind == "assistant",
+        None => role().is_none_or(|role| role == "assistant"),
     }
 }
 

@@ -154,7 +154,7 @@ fn layout_does_not_matter() {
         .replace("\":", "\" : ")
         .replace(",\"", " ,\t\"")
         .replace('\n', "  \r\n");
-    let (a, b) = (only(&compact), only(&format!("\n   \n{spaced}")));
+    let (a, b) = (only(&compact), only(&format!("\u{feff}\n   \n{spaced}")));
     assert_eq!(
         (a.key, a.tokens, a.at_ms, a.who),
         (b.key, b.tokens, b.at_ms, b.who)
@@ -196,6 +196,8 @@ fn what_is_no_call_is_not_counted() {
         r#"{"type":"assistant","message":"\"usage\"","usage":{"input_tokens":1}}"#,
         r#"{"type":"assistant","message":null,"usage":{"input_tokens":1}}"#,
         r#"{"type":"assistant","isApiErrorMessage":true,"message":{"id":"a","content":[{"type":"text","text":"x"}],"usage":{"input_tokens":0}}}"#,
+        r#"{"type":"progress","data":{"message":{"type":"user","message":{"id":"a","usage":{"input_tokens":1}}}}}"#,
+        r#"{"message":{"id":"a","role":"user","usage":{"input_tokens":1}}}"#,
         r#"{"type":"progress","data":{"type":"hook_progress","usage":{"input_tokens":1}}}"#,
         r#"{"type":"progress","data":"\"usage\"","x":{"usage":{}}}"#,
     ] {
@@ -406,7 +408,7 @@ fn read_in_pieces(text: &str, cuts: &[usize]) -> Vec<Observation> {
         let mut parser = Parser::resume(Agent::ClaudeCode, &state, origin());
         parser.read(piece.as_bytes(), offset, &mut found);
         parser.settle(&mut found);
-        state = parser.state(false);
+        state = parser.state(i64::MIN);
         offset += piece.len() as u64;
         all.extend(found.observations);
     }

@@ -154,7 +154,8 @@ impl Parser {
         {
             // Once the thread has worked for itself, nothing is replayed any more.
             if !self.saved.worked {
-                self.saved.parent = self.saved.parent.take().or_else(|| id.map(Name::from));
+                let ancestor = id.map(|id| self.names.get(id));
+                self.saved.parent = self.saved.parent.take().or(ancestor);
                 self.saved.replay.begin();
             }
             return;
@@ -176,7 +177,7 @@ impl Parser {
             let parent = body.forked_from.as_deref().or(body.parent.as_deref());
             saved.parent = parent
                 .filter(|parent| !parent.is_empty() && **parent != *thread)
-                .map(Name::from);
+                .map(|parent| self.names.get(parent));
             saved.subagent = body.subagent;
             saved.thread = Some(thread);
             if saved.parent.is_some() || saved.subagent {
@@ -313,7 +314,7 @@ impl Parser {
         match &self.saved.thread {
             Some(thread) => thread.clone(),
             None => {
-                let thread = Name::from(own_name(&self.origin));
+                let thread = self.names.get(own_name(&self.origin));
                 self.saved.thread = Some(thread.clone());
                 thread
             }

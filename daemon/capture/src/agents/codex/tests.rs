@@ -373,7 +373,7 @@ proptest! {
         let mut found = Found::default();
         let mut parser = Parser::resume(Agent::Codex, &[], origin("/c/rollout-x.jsonl"));
         parser.read(first.as_bytes(), 0, &mut found);
-        let mut parser = Parser::resume(Agent::Codex, &parser.state(true), origin("/c/rollout-x.jsonl"));
+        let mut parser = Parser::resume(Agent::Codex, &parser.state(i64::MAX), origin("/c/rollout-x.jsonl"));
         parser.read(second.as_bytes(), first.len() as u64, &mut found);
         prop_assert_eq!(found.observations, read(&lines.concat()));
     }
