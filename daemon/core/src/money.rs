@@ -67,7 +67,7 @@ pub fn parse_scaled(text: &str, decimals: u32) -> Option<i128> {
         digits.push(byte - b'0');
     }
     // value = digits · 10^shift, after scaling.
-    let shift = i64::from(exponent) - fraction.len() as i64 + i64::from(decimals);
+    let shift = i64::from(exponent) - i64::try_from(fraction.len()).ok()? + i64::from(decimals);
     let mut value: i128 = 0;
     let limit = 10_i128.checked_pow(15 + decimals)?;
     let keep = if shift < 0 {

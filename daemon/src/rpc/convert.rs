@@ -105,10 +105,10 @@ pub(super) fn zone(name: &str, default: &TimeZone) -> Result<TimeZone, Status> {
 pub(super) fn window(w: Option<v1::Window>) -> Result<(Option<i64>, Option<i64>), Status> {
     let w = w.unwrap_or_default();
     let bound = |ms: i64| (ms != 0).then_some(ms);
-    if let (Some(from), Some(to)) = (bound(w.from_ms), bound(w.to_ms)) {
-        if to < from {
-            return Err(invalid("window", "it ends before it begins", "from_ms <= to_ms"));
-        }
+    if let (Some(from), Some(to)) = (bound(w.from_ms), bound(w.to_ms))
+        && to < from
+    {
+        return Err(invalid("window", "it ends before it begins", "from_ms <= to_ms"));
     }
     Ok((bound(w.from_ms), bound(w.to_ms)))
 }

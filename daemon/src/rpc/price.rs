@@ -142,7 +142,7 @@ fn row_out(row: &PriceRow) -> v1::Price {
     let rate = |r: Option<Rate>| r.map(|r| r.to_string()).unwrap_or_default();
     let factor = |f: Option<Factor>| f.map(|f| f.to_string()).unwrap_or_default();
     let tier = row.tier.as_ref();
-    let tier_rates = tier.map(|t| t.rates.clone()).unwrap_or_default();
+    let tier_rates = tier.map(|t| t.rates).unwrap_or_default();
     v1::Price {
         provider: row.provider.to_string(),
         model: row.model.to_string(),
