@@ -21,11 +21,16 @@ pub fn call(n: u64, at_ms: i64) -> Record {
         key: Key::new(Key::day_of(at_ms), &["sample", &n.to_string()]),
         at_ms,
         who: Attribution {
-            agent: if session % 3 == 0 { "codex" } else { "claude-code" }.into(),
+            agent: if session.is_multiple_of(3) {
+                "codex"
+            } else {
+                "claude-code"
+            }
+            .into(),
             session: format!("0a5e91f2-7c1d-4b4e-9a52-{session:012x}").into(),
             project: project.clone(),
             user: "someone".into(),
-            tool: if n % 11 == 0 {
+            tool: if n.is_multiple_of(11) {
                 "".into()
             } else {
                 text("Tool", n % 10)
@@ -44,10 +49,10 @@ pub fn call(n: u64, at_ms: i64) -> Record {
         tier: Tier::Standard,
         fast: false,
         us_region: false,
-        reported_cost: (n % 5 == 0).then(|| Pico(i128::from(n) * 1_000_003)),
+        reported_cost: n.is_multiple_of(5).then(|| Pico(i128::from(n) * 1_000_003)),
         confidence: Confidence::Reported,
         kind: CallKind::Completion,
-        failed: n % 97 == 0,
+        failed: n.is_multiple_of(97),
         extra_output: 0,
         sidechain: false,
         line_hash: n.wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -70,9 +75,9 @@ pub fn call(n: u64, at_ms: i64) -> Record {
         wasted_cost: Pico(i128::from(n) * 7_001),
     });
     Record {
-        owner_at_ms: at_ms - i64::from(n % 9 == 0),
-        owner_sidechain: n % 13 == 0,
-        cost: (n % 31 != 0).then(|| Pico(i128::from(n % 1000) * 1_234_567_891)),
+        owner_at_ms: at_ms - i64::from(n.is_multiple_of(9)),
+        owner_sidechain: n.is_multiple_of(13),
+        cost: (!n.is_multiple_of(31)).then(|| Pico(i128::from(n % 1000) * 1_234_567_891)),
         waste: findings.into_iter().collect(),
         seen,
     }

@@ -48,26 +48,17 @@ fn run_and_kill(path: &Path, seed: u64, acks: u64) -> u64 {
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe"))
         .lines()
         .map_while(Result::ok);
+    let seq_in = |line: String| line.strip_prefix("acked ").and_then(|seq| seq.parse().ok());
     let mut acked = 0;
-    let mut seen = 0;
-    let mut note = |line: &str| {
-        let seq = line.strip_prefix("acked ").and_then(|seq| seq.parse().ok());
-        seen += u64::from(seq.is_some());
-        acked = seq.unwrap_or(acked);
-        seen
-    };
-    while acks > 0 {
-        match lines.next() {
-            Some(line) if note(&line) < acks => {}
-            Some(_) => break,
-            None => panic!("the child ended by itself"),
-        }
+    for _ in 0..acks {
+        acked = lines
+            .by_ref()
+            .find_map(seq_in)
+            .expect("the child ended by itself");
     }
     child.kill().expect("killed");
     // What it said before it died counts too.
-    lines.for_each(|line| {
-        note(&line);
-    });
+    acked = lines.filter_map(seq_in).last().unwrap_or(acked);
     child.wait().expect("gone");
     acked
 }

@@ -158,10 +158,10 @@ impl World {
                     }
                 }
                 self.horizon_ms = self.horizon_ms.max(horizon_ms);
-                let gone = self
-                    .present
-                    .extract_if(.., |_, (_, record)| record.seen.at_ms < horizon_ms);
-                self.purged.extend(gone.map(|(call, _)| call));
+                let old = |record: &Record| record.seen.at_ms < horizon_ms;
+                let gone = self.present.iter().filter(|(_, (_, record))| old(record));
+                self.purged.extend(gone.map(|(call, _)| *call));
+                self.present.retain(|_, (_, record)| !old(record));
             }
             Step::Reopen => self.file.reopen().expect("reopened"),
         }

@@ -10,10 +10,13 @@ use super::super::{Result, StoreError};
 use super::fault::of_panic;
 use super::lifecycle::QUICK_REPAIR_ABOVE;
 
+/// Opens a database with the settings of a builder.
+type Opener = dyn Fn(&Builder) -> std::result::Result<Database, DatabaseError> + Send + Sync;
+
 /// Where the bytes are.
 pub(super) struct Backing {
     /// Opens them as a database; called again after an I/O error.
-    pub(super) open: Box<dyn Fn(&Builder) -> std::result::Result<Database, DatabaseError> + Send + Sync>,
+    pub(super) open: Box<Opener>,
     /// How many bytes they take.
     pub(super) size: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Memory for pages.

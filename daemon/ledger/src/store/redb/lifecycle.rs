@@ -309,10 +309,10 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         // After publishing by rename it is gone already.
-        if let Err(e) = std::fs::remove_file(&self.path) {
-            if e.kind() != std::io::ErrorKind::NotFound {
-                tracing::warn!(path = %self.path.display(), error = %e, "an unfinished file stays behind");
-            }
+        if let Err(e) = std::fs::remove_file(&self.path)
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.path.display(), error = %e, "an unfinished file stays behind");
         }
     }
 }

@@ -134,9 +134,12 @@ pub(super) fn read_id(key: &[u8], value: &[u8]) -> Result<u32> {
     }
 }
 
+type Dict<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
+type Rev<'txn> = Table<'txn, u64, &'static [u8]>;
+
 /// Gives ids to names inside a write transaction. New ones are remembered only when it has committed.
 pub(super) struct Interner<'a, 'txn> {
-    names: Names<'a, Table<'txn, &'static [u8], &'static [u8]>, Table<'txn, u64, &'static [u8]>>,
+    names: Names<'a, Dict<'txn>, Rev<'txn>>,
     /// The name that came last: the records of a file share most of their names.
     last: [Option<(Name, u32)>; KINDS],
     fresh: HashMap<(u8, Name), u32>,
@@ -145,11 +148,7 @@ pub(super) struct Interner<'a, 'txn> {
 }
 
 impl<'a, 'txn> Interner<'a, 'txn> {
-    pub(super) fn new(
-        cache: &'a Cache,
-        dict: Table<'txn, &'static [u8], &'static [u8]>,
-        rev: Table<'txn, u64, &'static [u8]>,
-    ) -> Interner<'a, 'txn> {
+    pub(super) fn new(cache: &'a Cache, dict: Dict<'txn>, rev: Rev<'txn>) -> Interner<'a, 'txn> {
         Interner {
             names: Names { cache, dict, rev },
             last: Default::default(),
@@ -164,10 +163,10 @@ impl<'a, 'txn> Interner<'a, 'txn> {
         if name.is_empty() {
             return Ok(0);
         }
-        if let Some((last, id)) = &self.last[kind as usize] {
-            if last == name {
-                return Ok(*id);
-            }
+        if let Some((last, id)) = &self.last[kind as usize]
+            && last == name
+        {
+            return Ok(*id);
         }
         let id = self.find_or_add(kind, name)?;
         self.last[kind as usize] = Some((name.clone(), id));
@@ -178,10 +177,8 @@ impl<'a, 'txn> Interner<'a, 'txn> {
         if let Some(id) = self.names.cache.id(kind, name) {
             return Ok(id);
         }
-        if !self.fresh.is_empty() {
-            if let Some(&id) = self.fresh.get(&(kind, name.clone())) {
-                return Ok(id);
-            }
+        if let Some(&id) = self.fresh.get(&(kind, name.clone())) {
+            return Ok(id);
         }
         if let Some(id) = self.names.find_id(kind, name)? {
             return Ok(id);

@@ -60,10 +60,9 @@ impl RedbStore {
             return Err(StoreError::Conflict(format!("{} exists already", to.display())));
         }
         let old = open_unchanged(from, CACHE_BYTES)?;
-        match guarded(|| lifecycle::schema_of(&old)) {
-            Err(newer @ StoreError::Newer { .. }) => return Err(newer),
-            // The version itself may be what is damaged; rows of another layout would not be found.
-            Ok(_) | Err(_) => {}
+        // When the version itself is what is damaged, rows of another layout are simply not found.
+        if let Err(newer @ StoreError::Newer { .. }) = guarded(|| lifecycle::schema_of(&old)) {
+            return Err(newer);
         }
         let unfinished = Unfinished::begin(to)?;
         let mut builder = Builder::new();
