@@ -125,14 +125,19 @@ impl Writer {
         if self.draft.state.last_seq == self.checkpoint_seq {
             return;
         }
+        if let Err(error) = self.checkpoint() {
+            tracing::warn!(%error, "the state was not saved; the next start takes longer");
+        }
+    }
+
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
         let batch = Batch {
             checkpoint: Some(self.draft.save()),
             ..Batch::default()
         };
-        match self.append(&batch) {
-            Ok(()) => self.checkpoint_seq = self.draft.state.last_seq,
-            Err(error) => tracing::warn!(%error, "the state was not saved; the next start takes longer"),
-        }
+        self.append(&batch)?;
+        self.checkpoint_seq = self.draft.state.last_seq;
+        Ok(())
     }
 
     fn turn(&mut self, taken: Taken) -> Result<(), Box<Trouble>> {
@@ -223,7 +228,10 @@ impl Writer {
         reply: Reply<u64>,
         permit: OwnedSemaphorePermit,
     ) -> Result<(), Box<Trouble>> {
-        let removed = self.with_store(|store| store.purge(&cut, PURGE_CHUNK));
+        // First the state: a replay would miss what goes.
+        let behind = self.draft.state.last_seq > self.checkpoint_seq;
+        let saved = if behind { self.checkpoint() } else { Ok(()) };
+        let removed = saved.and_then(|()| self.with_store(|store| store.purge(&cut, PURGE_CHUNK)));
         drop(permit);
         match removed {
             Ok(removed) => {

@@ -196,3 +196,16 @@ async fn a_reset_ends_the_session_and_history_stays() {
         1
     );
 }
+
+#[tokio::test]
+async fn a_lifetime_budget_remembers_what_was_purged() {
+    let bench = Bench::new();
+    let mut forever = daily(1_000_000);
+    forever.window = Span::Lifetime;
+    bench.ledger.set_budget(forever).await.unwrap();
+    bench.ledger.record(vec![call("a"), call("b")]).await.unwrap();
+    assert_eq!(bench.ledger.purge(NOON, None, false).await.unwrap().records, 2);
+    // Not closed: the state comes from the checkpoint, since the entries are gone.
+    let bare = Bench::on(bench.store.clone(), NOON);
+    assert_eq!(bare.ledger.state().budgets["daily"].view(NOON).used.tokens, 4_600);
+}
