@@ -8,6 +8,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokmon_core::Name;
 use tokmon_ledger::Chunk;
@@ -41,6 +42,8 @@ pub struct Scanner<S> {
     chunk: Chunk,
     /// Directories that the last scan walked.
     dirs: Vec<PathBuf>,
+    /// How long the last walk over everything took, reading aside.
+    walking: Duration,
 }
 
 impl<S: Sink> Scanner<S> {
@@ -56,6 +59,7 @@ impl<S: Sink> Scanner<S> {
             tail,
             chunk,
             dirs,
+            walking: Duration::ZERO,
         }
     }
 
@@ -69,6 +73,7 @@ impl<S: Sink> Scanner<S> {
     /// Looks at everything. When it returns, all that was there is durable (or the stop was asked for).
     pub fn scan(&mut self) -> Result<(), SinkError> {
         self.table.begin_walk();
+        self.walking = Duration::ZERO;
         for source in 0..self.roots.len() {
             let dir = self.roots[source].dir.clone();
             self.roots[source].absent = !dir.is_dir();
@@ -80,7 +85,9 @@ impl<S: Sink> Scanner<S> {
                         .map(Path::to_path_buf),
                 );
             }
+            let began = Instant::now();
             let walk = Walk::of(self.roots[source].agent, &dir, 0);
+            self.walking += began.elapsed();
             self.take(source, walk, true)?;
         }
         // Only now: a file may have moved from one source to another.
@@ -120,6 +127,11 @@ impl<S: Sink> Scanner<S> {
             self.take(source, walk, false)?;
         }
         self.finish()
+    }
+
+    /// How long it takes to look at everything when nothing is new.
+    pub fn walking(&self) -> Duration {
+        self.walking
     }
 
     /// The directories that the scans since the last call have walked.

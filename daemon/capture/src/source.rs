@@ -5,7 +5,7 @@
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,8 @@ const SETTLE: Duration = Duration::from_millis(5);
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 /// A poll may take one part in so many of all time, however many files there are.
 const POLL_SHARE: u32 = 1_000;
+/// But it comes at least this often, or as often as configured.
+const LONGEST_POLL: Duration = Duration::from_secs(600);
 
 /// What capture needs.
 pub struct Options {
@@ -116,10 +118,9 @@ fn run<S: Sink>(roots: Vec<Root>, user: Name, sink: S, shared: &Arc<Shared>, pol
         everything: true,
         reload: true,
     };
-    let (mut retry, mut took) = (RETRY.0, Duration::ZERO);
+    let mut retry = RETRY.0;
     loop {
         let listening = shared.listening();
-        let began = Instant::now();
         let whole = work.everything;
         let outcome = pass(&mut scanner, &mut watcher, work);
         let timeout = match outcome {
@@ -127,10 +128,9 @@ fn run<S: Sink>(roots: Vec<Root>, user: Name, sink: S, shared: &Arc<Shared>, pol
             Ok(()) => {
                 if whole {
                     shared.done(listening);
-                    took = began.elapsed();
                 }
                 retry = RETRY.0;
-                poll.max(took.saturating_mul(POLL_SHARE))
+                poll.max(scanner.walking().saturating_mul(POLL_SHARE).min(LONGEST_POLL))
             }
             Err(SinkError::Closed) => return,
             Err(SinkError::Failed(error)) => {
