@@ -275,6 +275,9 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// A store. Reads see the last durable batch. One thread appends; any thread reads.
+///
+/// After `Io` or `Full` nothing has to be done: the store recovers at the next call, and `last_seq` then tells
+/// whether the batch is there. A function that visits rows must not call the store: the snapshot is still open.
 pub trait Store: Send + Sync + 'static {
     /// Makes a batch durable: entries, keys, dictionaries, rollups, sessions, positions and the chain in one
     /// transaction. When it fails with anything but `Io`, nothing was written.
