@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn agents_are_bounded() {
         let mut sessions = Sessions::default();
-        for i in 0..MAX_AGENTS as i64 + 5 {
+        for (i, _) in (0_i64..).zip(0..MAX_AGENTS + 5) {
             sessions.used(&format!("agent{i}").into(), &name("s"), i);
         }
         assert_eq!(sessions.iter().count(), MAX_AGENTS);

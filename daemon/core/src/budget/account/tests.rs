@@ -124,7 +124,7 @@ fn hours_run_from_the_full_hour_of_the_first_call() {
 #[test]
 fn each_session_has_its_own_window_and_their_number_is_bounded() {
     let mut account = account(Span::Session);
-    for i in 0..MAX_BUDGET_SESSIONS as i64 + 10 {
+    for (i, _) in (0_i64..).zip(0..MAX_BUDGET_SESSIONS + 10) {
         let mut call = record(NOON + i, 850_000);
         call.seen.who.session = format!("session {i}").into();
         let alert = account.apply(&call, None, NOON + i).unwrap();
