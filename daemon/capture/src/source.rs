@@ -67,14 +67,16 @@ impl Capture {
         let runtime = tokio::runtime::Handle::current();
         let shared = Shared::new(&roots, clock);
         let ended = CancellationToken::new();
-        let (for_thread, at_end) = (shared.clone(), ended.clone().drop_guard());
+        let at_end = AtEnd {
+            shared: shared.clone(),
+            ended: ended.clone(),
+        };
         let sink = LedgerSink::new(ledger, runtime.clone());
         std::thread::Builder::new()
             .name("capture".into())
             .spawn(move || {
-                run(roots, user, sink, &for_thread, poll);
-                for_thread.hang_up();
-                drop(at_end);
+                let at_end = at_end;
+                run(roots, user, sink, &at_end.shared, poll);
             })?;
         let for_cancel = shared.clone();
         runtime.spawn(async move {
@@ -92,10 +94,11 @@ impl Capture {
     /// Looks at everything once more and tells how far it is. After the progress with `done` nothing more comes; when
     /// capture ends before, the channel closes without it.
     pub fn import(&self) -> watch::Receiver<Progress> {
+        let progress = self.shared.listen();
         if self.ended.is_cancelled() {
-            return watch::channel(Progress::default()).1;
+            self.shared.hang_up();
         }
-        self.shared.listen()
+        progress
     }
 
     /// The ledger was replaced (restored, reset): its positions count now, not those in memory.
@@ -106,6 +109,23 @@ impl Capture {
     /// Waits for the end of the thread, which comes after the cancellation.
     pub async fn join(&self) {
         self.ended.cancelled().await;
+    }
+}
+
+/// Tells everybody that the thread has ended, however it ended.
+struct AtEnd {
+    shared: Arc<Shared>,
+    ended: CancellationToken,
+}
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared
+                .fail("capture ended by a fault of its own; restart the daemon");
+        }
+        self.ended.cancel();
+        self.shared.hang_up();
     }
 }
 
