@@ -40,6 +40,7 @@ enum Step {
     Purge {
         minute: i64,
         max: usize,
+        recent: u64,
     },
     Reopen,
 }
@@ -56,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..4_u8).prop_map(|file| Step::Forget { file }),
         1 => any::<Vec<u8>>().prop_map(Step::Checkpoint),
         3 => Just(Step::Commit),
-        1 => (minutes, 1..9_usize).prop_map(|(minute, max)| Step::Purge { minute, max }),
+        1 => (minutes, 1..9_usize, 0..9_u64).prop_map(|(minute, max, recent)| Step::Purge { minute, max, recent }),
         1 => Just(Step::Reopen),
     ]
 }
@@ -69,7 +70,6 @@ struct World {
     seq: u64,
     present: BTreeMap<u64, (u64, Record)>,
     keys: Vec<Key>,
-    horizon_ms: i64,
     purged: BTreeSet<u64>,
 }
 
@@ -78,10 +78,7 @@ impl World {
         match step {
             Step::Usage { call: n, minute } => {
                 let record = call(n, START_MS + minute * 60_000);
-                if record.seen.at_ms < self.horizon_ms
-                    || self.present.contains_key(&n)
-                    || self.purged.contains(&n)
-                {
+                if self.present.contains_key(&n) || self.purged.contains(&n) {
                     return;
                 }
                 self.seq += 1;
@@ -106,9 +103,6 @@ impl World {
                 record.seen.key.day += u32::from(next_day);
                 if session > 0 {
                     record.seen.who.session = format!("other-{session}").into();
-                }
-                if record.seen.at_ms < self.horizon_ms {
-                    return;
                 }
                 self.seq += 1;
                 self.batch
@@ -144,24 +138,26 @@ impl World {
             Step::Forget { file } => self.batch.forgotten.push(format!("/file-{file}").into()),
             Step::Checkpoint(state) => self.batch.checkpoint = Some(state),
             Step::Commit => self.commit(),
-            Step::Purge { minute, max } => {
+            Step::Purge { minute, max, recent } => {
                 self.commit();
-                let horizon_ms = START_MS + minute * 60_000;
+                let cut = Cut {
+                    horizon_ms: START_MS + minute * 60_000,
+                    before_seq: self.seq.saturating_sub(recent),
+                };
+                let covered = self.memory.count_before(&cut).expect("counted");
+                assert_eq!(self.file.count_before(&cut).expect("counted"), covered);
                 loop {
-                    let gone = self.memory.purge(&Cut::before(horizon_ms), max).expect("purged");
-                    assert_eq!(
-                        self.file.purge(&Cut::before(horizon_ms), max).expect("purged"),
-                        gone
-                    );
+                    let gone = self.memory.purge(&cut, max).expect("purged");
+                    assert_eq!(self.file.purge(&cut, max).expect("purged"), gone);
                     if gone == 0 {
                         break;
                     }
                 }
-                self.horizon_ms = self.horizon_ms.max(horizon_ms);
-                let old = |record: &Record| record.seen.at_ms < horizon_ms;
-                let gone = self.present.iter().filter(|(_, (_, record))| old(record));
+                let old =
+                    |seq: u64, record: &Record| seq < cut.before_seq && record.seen.at_ms < cut.horizon_ms;
+                let gone = self.present.iter().filter(|(_, (seq, record))| old(*seq, record));
                 self.purged.extend(gone.map(|(call, _)| *call));
-                self.present.retain(|_, (_, record)| !old(record));
+                self.present.retain(|_, (seq, record)| !old(*seq, record));
             }
             Step::Reopen => self.file.reopen().expect("reopened"),
         }
@@ -192,7 +188,6 @@ proptest! {
             seq: 0,
             present: BTreeMap::new(),
             keys: Vec::new(),
-            horizon_ms: 0,
             purged: BTreeSet::new(),
         };
         for step in steps {
