@@ -84,6 +84,39 @@ pub(crate) fn private_dir(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Makes the directory that the socket lies in, or checks the one that exists. It may be anybody's that a variable
+/// names, so what is wrong with it is told and not changed.
+pub(crate) fn socket_dir(dir: &Path, uid: u32) -> Result<(), Failure> {
+    let fail = |e: io::Error| Failure::unavailable(format!("cannot use directory {}: {e}", dir.display()));
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(fail)?;
+    let meta = fs::symlink_metadata(dir).map_err(fail)?;
+    if !meta.is_dir() {
+        return Err(Failure::forbidden(format!(
+            "{} is not a directory (a link is not allowed here)",
+            dir.display()
+        )));
+    }
+    if meta.uid() != uid {
+        return Err(Failure::forbidden(format!(
+            "{} belongs to user {}, not to user {uid} who runs this program",
+            dir.display(),
+            meta.uid()
+        )));
+    }
+    let mode = meta.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Failure::forbidden(format!(
+            "{} is open to other users (mode {mode:04o}); the socket's directory must have mode 0700",
+            dir.display()
+        )));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +144,19 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         private_dir(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    #[test]
+    fn the_sockets_directory_is_told_about_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let uid = fs::metadata(dir.path()).unwrap().uid();
+        let path = dir.path().join("a/b");
+        socket_dir(&path, uid).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(socket_dir(&path, uid + 1).unwrap_err().exit_code(), 77);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)).unwrap();
+        let error = socket_dir(&path, uid).unwrap_err();
+        assert_eq!(error.exit_code(), 77);
+        assert!(error.to_string().contains("0700"), "{error}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o1777);
     }
 }

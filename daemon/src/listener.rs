@@ -2,6 +2,7 @@
 //! connects is the same user.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
 use crate::error::Failure;
-use crate::instance::private_dir;
+use crate::instance::socket_dir;
 
 /// The socket that we listen on.
 pub(crate) struct Door {
@@ -42,22 +43,14 @@ impl Door {
             });
         }
         let dir = socket.parent().unwrap_or(Path::new("."));
-        private_dir(dir)?;
+        socket_dir(dir, uid)?;
         if std::os::unix::net::UnixStream::connect(socket).is_ok() {
             return Err(Failure::conflict(format!(
                 "another process listens on {}",
                 socket.display()
             )));
         }
-        match std::fs::remove_file(socket) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(Failure::unavailable(format!(
-                    "cannot remove {}: {e}",
-                    socket.display()
-                )));
-            }
-            _ => {}
-        }
+        remove_dead(socket)?;
         let fail = |e: io::Error| Failure::unavailable(format!("cannot listen on {}: {e}", socket.display()));
         let name = socket.to_fs_name::<GenericFilePath>().map_err(fail)?;
         let listener = ListenerOptions::new()
@@ -124,6 +117,20 @@ impl Drop for Door {
         if let Some(path) = &self.bound {
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+/// Removes a dead daemon's socket. What is no socket is somebody's file and stays.
+fn remove_dead(socket: &Path) -> Result<(), Failure> {
+    let fail = |e: io::Error| Failure::unavailable(format!("cannot remove {}: {e}", socket.display()));
+    match std::fs::symlink_metadata(socket) {
+        Ok(meta) if meta.file_type().is_socket() => std::fs::remove_file(socket).map_err(fail),
+        Ok(_) => Err(Failure::forbidden(format!(
+            "{} is in the way: it is not a socket",
+            socket.display()
+        ))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(fail(e)),
     }
 }
 
@@ -213,5 +220,23 @@ impl AsyncWrite for Conn {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_socket_goes_and_a_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        remove_dead(&socket).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        remove_dead(&socket).unwrap();
+        assert!(!socket.exists());
+        std::fs::write(&socket, "a letter").unwrap();
+        assert_eq!(remove_dead(&socket).unwrap_err().exit_code(), 77);
+        assert_eq!(std::fs::read_to_string(&socket).unwrap(), "a letter");
     }
 }
