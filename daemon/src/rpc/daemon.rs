@@ -1,12 +1,12 @@
 //! The daemon service: who it is, how it is, and care of the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio_stream::Stream;
 use tokmon_capture::{Progress, SourceStatus};
-use tokmon_ledger::Health;
+use tokmon_ledger::{Health, LedgerError, StoreError};
 use tokmon_proto::error::Kind;
 use tokmon_proto::v1::daemon_service_server::DaemonService;
 use tokmon_proto::{CONTRACT, v1};
@@ -140,6 +140,9 @@ impl DaemonService for Daemon {
         request: Request<v1::BackupRequest>,
     ) -> Result<Response<v1::BackupResponse>, Status> {
         let path = absolute(&request.into_inner().path)?;
+        if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
+            return Err(Kind::NotFound.status(format!("{} is not a directory", dir.display()), None));
+        }
         let (ledger, to) = (self.0.ledger.clone(), path.clone());
         let (bytes, last_seq) = status::read(move || ledger.backup(&to)).await?;
         info!(path = %path.display(), bytes, "backup written");
@@ -155,13 +158,10 @@ impl DaemonService for Daemon {
         request: Request<v1::VerifyRequest>,
     ) -> Result<Response<v1::VerifyResponse>, Status> {
         let path = request.into_inner().path;
-        let path = if path.is_empty() {
-            None
-        } else {
-            Some(absolute(&path)?)
-        };
-        let ledger = self.0.ledger.clone();
-        let found = status::read(move || ledger.verify(path.as_deref())).await?;
+        let path = if path.is_empty() { None } else { Some(file(&path)?) };
+        let (ledger, of) = (self.0.ledger.clone(), path.clone());
+        let found = tokio::task::spawn_blocking(move || ledger.verify(of.as_deref())).await;
+        let found = status::joined(found)?.map_err(|e| other_file(path.as_deref(), e))?;
         Ok(Response::new(v1::VerifyResponse {
             ok: found.findings.is_empty(),
             entries_checked: found.entries_checked,
@@ -209,11 +209,9 @@ impl DaemonService for Daemon {
         &self,
         request: Request<v1::RestoreRequest>,
     ) -> Result<Response<v1::RestoreResponse>, Status> {
-        let path = absolute(&request.into_inner().path)?;
-        if !path.is_file() {
-            return Err(Kind::NotFound.status(format!("{} is not a file", path.display()), None));
-        }
-        let swapped = self.0.ledger.restore(&path).await.map_err(status::ledger)?;
+        let path = file(&request.into_inner().path)?;
+        let swapped = self.0.ledger.restore(&path).await;
+        let swapped = swapped.map_err(|e| other_file(Some(&path), e))?;
         self.read_again();
         info!(from = %path.display(), set_aside = %swapped.set_aside.display(), "ledger restored");
         Ok(Response::new(v1::RestoreResponse {
@@ -273,6 +271,27 @@ fn absolute(path: &str) -> Result<PathBuf, Status> {
     }
 }
 
+/// The absolute path of a file that exists.
+fn file(path: &str) -> Result<PathBuf, Status> {
+    let path = absolute(path)?;
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(Kind::NotFound.status(format!("{} is not a file", path.display()), None))
+    }
+}
+
+/// The status of an error about a file that is not the running ledger: the hints for that one would mislead.
+fn other_file(path: Option<&Path>, error: LedgerError) -> Status {
+    match (path, &error) {
+        (Some(path), LedgerError::Store(StoreError::Damaged(why))) => Kind::Damaged.status(
+            format!("{} is damaged or is no ledger of tokmon: {why}", path.display()),
+            Some("the running ledger is as it was"),
+        ),
+        _ => status::ledger(error),
+    }
+}
+
 fn source(s: SourceStatus) -> v1::SourceStatus {
     v1::SourceStatus {
         agent: s.agent.name().to_owned(),
@@ -307,5 +326,31 @@ fn import_progress(p: &Progress) -> v1::ImportProgress {
         parse_failures: p.parse_failures,
         done: p.done,
         sources: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_ledger_is_named_and_ours_is_not_blamed() {
+        let error = || LedgerError::Store(StoreError::Damaged("no magic".to_owned()));
+        let status = other_file(Some(Path::new("/x/notes.txt")), error());
+        assert_eq!(Kind::of(&status), Kind::Damaged);
+        assert!(status.message().contains("/x/notes.txt") && status.message().contains("no magic"));
+        let status = other_file(None, error());
+        assert!(tokmon_proto::error::hint(&status).is_some_and(|h| h.contains("ledger verify")));
+    }
+
+    #[test]
+    fn paths_are_absolute_and_name_files() {
+        for (path, kind) in [
+            ("rel", Kind::Invalid),
+            ("/", Kind::NotFound),
+            ("/no/such", Kind::NotFound),
+        ] {
+            assert_eq!(Kind::of(&file(path).unwrap_err()), kind, "{path}");
+        }
     }
 }

@@ -4,6 +4,7 @@ mod budget;
 mod convert;
 mod daemon;
 mod price;
+mod refused;
 mod report;
 mod session;
 mod status;
@@ -73,6 +74,7 @@ pub(crate) async fn serve(
     }
     Server::builder()
         .concurrency_limit_per_connection(256)
+        .layer(tower::util::MapResponseLayer::new(refused::explained))
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(door.incoming(), async move { cancel.cancelled().await })
         .await

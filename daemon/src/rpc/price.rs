@@ -97,6 +97,17 @@ impl PriceService for Prices {
             ));
         }
         let imported = parse_litellm(&litellm_json).map_err(|r| status::refusal(&r))?;
+        if imported.rows.is_empty() {
+            let why = imported
+                .notes
+                .first()
+                .map_or_else(String::new, |note| format!(": {note}"));
+            return Err(status::invalid(
+                "litellm_json",
+                format!("none of its {} entries can be used{why}", imported.skipped),
+                "at least one model with prices, as in LiteLLM's model_prices_and_context_window.json",
+            ));
+        }
         let answer = v1::ImportPricesResponse {
             imported: imported.rows.len() as u64,
             skipped: imported.skipped,

@@ -52,11 +52,13 @@ where
     T: Send + 'static,
     F: FnOnce() -> Result<T, LedgerError> + Send + 'static,
 {
-    match tokio::task::spawn_blocking(f).await {
-        Ok(done) => done.map_err(ledger),
-        Err(e) => {
-            error!("a read panicked: {e}");
-            Err(Kind::Bug.status("a fault in tokmond; the log has the details", None))
-        }
-    }
+    joined(tokio::task::spawn_blocking(f).await)?.map_err(ledger)
+}
+
+/// What a blocking task gave back. Errors: it panicked.
+pub(super) fn joined<T>(done: Result<T, tokio::task::JoinError>) -> Result<T, Status> {
+    done.map_err(|e| {
+        error!("a read panicked: {e}");
+        Kind::Bug.status("a fault in tokmond; the log has the details", None)
+    })
 }
