@@ -134,27 +134,15 @@ fn draw(keys: &[ConfigKey], file: &str, screen: &Screen) -> String {
             show::clean(&k.value),
             show::clean(&origin)
         ));
-        for line in wrap(&show::clean(&k.help), screen.width.map_or(100, usize::from)) {
-            out.push_str(&format!("    {line}\n"));
-        }
+        let help = format!("    {}", show::clean(&k.help));
+        let narrow = Screen {
+            width: screen.width.or(Some(100)),
+            ..*screen
+        };
+        out.push_str(&format!("{}\n", narrow.fold(&help, 4)));
     }
     out.push_str(&format!("\nThe file is {}.\n", show::clean(file)));
     out
-}
-
-/// Breaks a text into lines that fit, with an indent of four blanks, a terminal of that width.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + word.chars().count() + 5 <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// Changes the file: read, change, let the daemon's program check the result, replace.

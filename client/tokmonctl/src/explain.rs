@@ -3,7 +3,9 @@
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokmon_client::Client;
-use tokmon_client::v1::{CostParts, ExplainRequest, ExplainResponse, Explained, Source};
+use tokmon_client::v1::{
+    AppliedPrice, CostParts, ExplainRequest, ExplainResponse, Explained, Source, Tokens,
+};
 
 use crate::context::Context;
 use crate::dates::{Day, Span};
@@ -12,6 +14,9 @@ use crate::filter::Only;
 use crate::show::number::{count, dollars_or_none, exact, instant, pico_or_zero};
 use crate::show::{self, Screen, json as to_json};
 use crate::totals::{cache_write, input, output};
+
+/// Where a long line goes on: below what follows its label.
+const HANG: usize = 13;
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -104,7 +109,7 @@ fn draw(a: &ExplainResponse, zone: &TimeZone, screen: &Screen) -> String {
         out.push_str(&one(explained, zone, screen));
     }
     let t = a.tokens.unwrap_or_default();
-    out.push_str(&format!(
+    let together = format!(
         "{}: {} calls, {} input, {} output, {} cache write, {} cache read, ${}; {}.\n",
         screen.bold("Together"),
         count(a.requests),
@@ -114,13 +119,15 @@ fn draw(a: &ExplainResponse, zone: &TimeZone, screen: &Screen) -> String {
         count(t.cache_read),
         exact(pico_or_zero(a.cost.as_ref())),
         dropped(a.duplicates_dropped),
-    ));
+    );
+    out.push_str(&screen.fold(&together, 2));
     if !a.unpriced_models.is_empty() {
         let text = format!(
             "Without a known price, not in the cost: {}",
             a.unpriced_models.join(", ")
         );
-        out.push_str(&format!("{}\n", screen.warning(&show::clean(&text))));
+        let text = screen.fold(&show::clean(&text), 2);
+        out.push_str(&format!("{}\n", screen.warning(&text)));
     }
     if !a.next_page_token.is_empty() {
         out.push_str(&format!(
@@ -153,15 +160,7 @@ fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
         u.model,
         u.project
     )];
-    lines.push(format!(
-        "tokens   input {}, output {} (reasoning {}), cache write {} for 5 min and {} for 1 h, cache read {}",
-        count(input(&t)),
-        count(output(&t)),
-        count(t.reasoning),
-        count(t.cache_write_5m),
-        count(t.cache_write_1h),
-        count(t.cache_read),
-    ));
+    lines.push(format!("tokens   {}", buckets(&t)));
     match (&r.cost, &e.price) {
         (Some(cost), Some(price)) => {
             lines.push(format!(
@@ -169,17 +168,14 @@ fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
                 exact(pico_or_zero(Some(cost))),
                 cost_parts(price.parts.as_ref())
             ));
-            lines.push(format!(
-                "price    {} ({}): {}",
-                price.row, price.origin, price.detail
-            ));
+            lines.push(format!("price    {}", priced(price)));
         }
         (Some(cost), None) => lines.push(format!("cost     ${}", exact(pico_or_zero(Some(cost))))),
         (None, _) => lines.push("cost     not known: the model has no price".to_owned()),
     }
     if let Some(reported) = &u.reported_cost {
         lines.push(format!(
-            "the agent itself said {}",
+            "note     the agent itself said {}",
             dollars_or_none(Some(reported))
         ));
     }
@@ -188,13 +184,13 @@ fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
     }
     if r.estimated_extra_output > 0 {
         lines.push(format!(
-            "the agent's figure leaves out about {} output tokens; they are not counted",
+            "note     the agent's figure leaves out about {} output tokens; they are not counted",
             count(r.estimated_extra_output)
         ));
     }
     if r.replaces > 0 {
         lines.push(format!(
-            "replaces record #{}, which knew less of the same call",
+            "note     replaces record #{}, which knew less of the same call",
             r.replaces
         ));
     }
@@ -212,10 +208,44 @@ fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
     let mut out = format!("{}  ", screen.bold(&format!("#{}", r.seq)));
     for (place, line) in lines.iter().enumerate() {
         let indent = if place == 0 { "" } else { "    " };
-        out.push_str(&format!("{indent}{}\n", show::clean(line.trim_end())));
+        let line = format!("{indent}{}", show::clean(line.trim_end()));
+        out.push_str(&format!("{}\n", screen.fold(&line, HANG)));
     }
     out.push('\n');
     out
+}
+
+/// The tokens, without the kinds that there are none of.
+fn buckets(t: &Tokens) -> String {
+    let reasoning = match t.reasoning {
+        0 => String::new(),
+        n => format!(" (reasoning {})", count(n)),
+    };
+    let mut text = format!(
+        "input {}, output {}{reasoning}",
+        count(input(t)),
+        count(output(t))
+    );
+    for (name, tokens) in [
+        ("cache write for 5 min", t.cache_write_5m),
+        ("cache write for 1 h", t.cache_write_1h),
+        ("cache read", t.cache_read),
+        ("web searches", t.web_searches),
+    ] {
+        if tokens > 0 {
+            text.push_str(&format!(", {name} {}", count(tokens)));
+        }
+    }
+    text
+}
+
+/// How the price was made up, and which row of the book it is.
+fn priced(price: &AppliedPrice) -> String {
+    if price.detail.contains(&price.row) {
+        price.detail.clone()
+    } else {
+        format!("{} ({}): {}", price.row, price.origin, price.detail)
+    }
 }
 
 fn cost_parts(parts: Option<&CostParts>) -> String {
@@ -251,7 +281,7 @@ fn place(s: &Source) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokmon_client::v1::{AppliedPrice, Dropped, Money, Record, Tokens, Usage};
+    use tokmon_client::v1::{Dropped, Money, Record, Usage};
 
     fn answer() -> ExplainResponse {
         let money = |pico| Some(Money { usd: 0, pico });
@@ -324,6 +354,20 @@ mod tests {
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
+    }
+
+    #[test]
+    fn what_there_is_none_of_is_not_told() {
+        let text = draw(
+            &answer(),
+            &TimeZone::UTC,
+            &Screen {
+                width: Some(60),
+                colour: false,
+            },
+        );
+        assert!(text.contains("tokens   input 1,500, output 800\n"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 
 use tokmon_client::{Error, Kind};
 
+use crate::show::Screen;
+
 /// Why a command ended early.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -29,6 +31,7 @@ impl Failure {
                 if let Some(hint) = &error.hint {
                     text.push_str(&format!("hint: {}\n", printable(hint)));
                 }
+                let text = Screen::of_stderr().fold(&text, 2);
                 // Nobody is left to be told when standard error is gone.
                 let _ = io::stderr().lock().write_all(text.as_bytes());
                 error.exit_code()

@@ -55,7 +55,8 @@ fn draw(s: &StatusResponse, now: Timestamp, screen: &Screen) -> String {
     let state = if s.state == "serving" {
         s.state.clone()
     } else {
-        screen.warning(&show::clean(&format!("{}: {}", s.state, s.state_reason)))
+        let state = s.state.replace('_', "-");
+        screen.warning(&show::clean(&format!("{state} ({})", s.state_reason)))
     };
     let mut out = format!(
         "{} {} is {state}, process {}, for {running}, {} of memory\n\
@@ -69,6 +70,7 @@ fn draw(s: &StatusResponse, now: Timestamp, screen: &Screen) -> String {
         show::clean(&l.path),
         ledger_line(&l),
     );
+    out = screen.fold(&out, 8);
     if !s.sources.is_empty() {
         out.push('\n');
         out.push_str(&sources(&s.sources, screen));
@@ -78,7 +80,11 @@ fn draw(s: &StatusResponse, now: Timestamp, screen: &Screen) -> String {
 
 fn ledger_line(l: &LedgerStatus) -> String {
     let zone = TimeZone::system();
-    let mut line = format!("{} entries, {}", count(l.entries), bytes(l.file_bytes));
+    let entries = match l.entries {
+        1 => "1 entry".to_owned(),
+        n => format!("{} entries", count(n)),
+    };
+    let mut line = format!("{entries}, {}", bytes(l.file_bytes));
     if l.oldest_ms != 0 {
         line.push_str(&format!(
             ", {} to {}",
@@ -132,11 +138,13 @@ pub(crate) fn sources(all: &[SourceStatus], screen: &Screen) -> String {
     for s in all {
         if !s.error.is_empty() {
             let text = format!("{}: {}", s.agent, s.error);
-            out.push_str(&format!("{}\n", screen.warning(&show::clean(&text))));
+            let text = screen.fold(&show::clean(&text), 2);
+            out.push_str(&format!("{}\n", screen.warning(&text)));
         }
         for f in &s.failures {
             let text = format!("could not read {} at byte {}: {}", f.path, f.offset, f.message);
-            out.push_str(&format!("{}\n", screen.warning(&show::clean(&text))));
+            let text = screen.fold(&show::clean(&text), 2);
+            out.push_str(&format!("{}\n", screen.warning(&text)));
         }
     }
     out
@@ -193,7 +201,7 @@ mod tests {
                 colour: false,
             },
         );
-        assert!(text.contains("read_only: disk full"), "{text}");
+        assert!(text.contains("read-only (disk full)"), "{text}");
         assert!(text.contains("could not read /f at byte 7: not JSON"), "{text}");
     }
 }

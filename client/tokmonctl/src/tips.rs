@@ -9,6 +9,9 @@ use crate::show::number::{count, dollars, pico};
 use crate::show::{self, Screen, json as to_json};
 use crate::waste::Period;
 
+/// Where a long line goes on: below what follows its label.
+const HANG: usize = 9;
+
 /// Arguments of `tips`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -63,11 +66,10 @@ fn draw(answer: &TipsResponse, screen: &Screen) -> String {
             out.push('\n');
         }
         out.push_str(&format!("{group} {}\n", screen.bold(&show::clean(&t.title))));
-        out.push_str(&format!(
-            "  seen   {}\n  do     {}\n",
-            show::clean(&t.evidence),
-            show::clean(&t.advice)
-        ));
+        for (label, text) in [("seen ", &t.evidence), ("do   ", &t.advice)] {
+            let line = format!("  {label}  {}", show::clean(text));
+            out.push_str(&format!("{}\n", screen.fold(&line, HANG)));
+        }
         let tokens = (t.saved_tokens > 0).then(|| format!("{} tokens", count(t.saved_tokens)));
         let cost = t.saved_cost.as_ref().map(|c| dollars(pico(c)));
         let saved: Vec<String> = tokens.into_iter().chain(cost).collect();

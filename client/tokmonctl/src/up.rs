@@ -32,17 +32,16 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let screen = context.screen();
     let mut out = String::new();
     if last.files_total == 0 && report.lines.is_empty() {
-        out.push_str(&nothing_found(&last.sources));
+        out.push_str(&screen.fold(&nothing_found(&last.sources), 2));
         return show::print(&out);
     }
     out.push_str(&show::report::draw(&report, None, &screen));
     out.push('\n');
     out.push_str(&status::sources(&last.sources, &screen));
     if !args.no_watch {
-        out.push_str(
-            "\nThe daemon keeps watching: new calls are booked as they happen. See them with `tokmonctl watch`,\n\
-             explain a figure with `tokmonctl explain`, stop the daemon with `tokmonctl daemon stop`.\n",
-        );
+        let text = "\nThe daemon keeps watching: new calls are booked as they happen. See them with `tokmonctl watch`, \
+             explain a figure with `tokmonctl explain`, stop the daemon with `tokmonctl daemon stop`.\n";
+        out.push_str(&screen.fold(text, 0));
     }
     show::print(&out)
 }
@@ -80,7 +79,7 @@ fn bar() -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template("Reading {bar:30} {percent:>3} %  {msg}");
+    let style = ProgressStyle::with_template("Reading {wide_bar} {percent:>3} %  {msg}");
     ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -111,9 +110,10 @@ fn nothing_found(sources: &[SourceStatus]) -> String {
     out.push_str(
         "What to do next:\n\
          - Use Claude Code or Codex as usual; calls show up by themselves. `tokmonctl watch` shows them live.\n\
-         - If their files lie elsewhere, set CLAUDE_CONFIG_DIR or CODEX_HOME, or name the directories with\n  \
-         `tokmonctl config set capture.claude_dirs '[\"DIR\"]'`, then run `tokmonctl daemon restart` and `tokmonctl up`.\n\
-         - Other programs record calls over gRPC (`tokmonctl grpc-info`), through the MCP server tokmon-mcp,\n  \
+         - If their files lie elsewhere, set CLAUDE_CONFIG_DIR or CODEX_HOME, or name the directories with \
+         `tokmonctl config set capture.claude_dirs '[\"DIR\"]'`, then run `tokmonctl daemon restart` and \
+         `tokmonctl up`.\n\
+         - Other programs record calls over gRPC (`tokmonctl grpc-info`), through the MCP server tokmon-mcp, \
          or with `tokmonctl record`.\n",
     );
     out

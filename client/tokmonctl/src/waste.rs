@@ -89,10 +89,11 @@ fn as_json(w: &WasteResponse) -> Value {
 }
 
 fn draw(w: &WasteResponse, screen: &Screen) -> String {
-    let mut out = format!(
-        "{} {}: {} of {} tokens in {} calls wasted ({}), {}. Saving at this pace: {} in 30 days.\n",
+    let summary = format!(
+        "{}, {}: {} of {} tokens in {} calls were wasted ({}), {}. Without that waste the next 30 days would cost \
+         {} less.\n",
         screen.bold("Waste"),
-        show::clean(&w.period),
+        show::clean(&w.period.replace('_', " ")),
         count(w.wasted_tokens),
         count(w.total_tokens),
         count(w.requests),
@@ -100,6 +101,7 @@ fn draw(w: &WasteResponse, screen: &Screen) -> String {
         dollars_or_none(w.wasted_cost.as_ref()),
         dollars_or_none(w.potential_monthly_savings.as_ref()),
     );
+    let mut out = screen.fold(&summary, 0);
     if w.by_rule.is_empty() {
         out.push_str("The rules found nothing.\n");
     } else {

@@ -26,7 +26,15 @@ pub(crate) struct Screen {
 impl Screen {
     /// Of standard output. `COLUMNS` overrides the width, `NO_COLOR` forbids colours.
     pub(crate) fn of_stdout() -> Screen {
-        let terminal = io::stdout().is_terminal();
+        Screen::of(io::stdout().is_terminal())
+    }
+
+    /// Of standard error, where errors are told.
+    pub(crate) fn of_stderr() -> Screen {
+        Screen::of(io::stderr().is_terminal())
+    }
+
+    fn of(terminal: bool) -> Screen {
         let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let columns = set("COLUMNS").and_then(|v| v.parse().ok());
         let measured = || terminal.then(|| comfy_table::Table::new().width()).flatten();
@@ -37,6 +45,16 @@ impl Screen {
             width: columns.filter(usable).or_else(|| measured().filter(usable)),
             colour: terminal && !dumb && set("NO_COLOR").is_none(),
         }
+    }
+
+    /// The text with its long lines broken between words; what follows a break is indented by `hang` blanks. A
+    /// word that is longer than the screen stays whole, so that a path can be copied.
+    pub(crate) fn fold(&self, text: &str, hang: usize) -> String {
+        let Some(width) = self.width.map(usize::from) else {
+            return text.to_owned();
+        };
+        let fold = |line: &str| fold(line, width, hang.min(width / 2));
+        text.split('\n').map(fold).collect::<Vec<_>>().join("\n")
     }
 
     /// The text in bold when colours are welcome.
@@ -56,6 +74,46 @@ impl Screen {
             text.to_owned()
         }
     }
+}
+
+/// One line, broken.
+fn fold(line: &str, width: usize, hang: usize) -> String {
+    let start = line.len() - line.trim_start_matches(' ').len();
+    let (mut out, mut used) = (line[..start].to_owned(), start);
+    let (mut blanks, mut fresh) = (0, true);
+    // Two blanks in a row make an empty word between them, so that labels stay aligned.
+    for (place, word) in line[start..].split(' ').enumerate() {
+        let length = visible(word);
+        if place > 0 {
+            blanks += 1;
+        }
+        if length == 0 {
+            continue;
+        }
+        if used + blanks + length > width && !fresh {
+            out.push('\n');
+            out.push_str(&" ".repeat(hang));
+            used = hang;
+        } else {
+            out.push_str(&" ".repeat(blanks));
+            used += blanks;
+        }
+        out.push_str(word);
+        used += length;
+        (blanks, fresh) = (0, false);
+    }
+    out
+}
+
+/// Characters that take room: colours do not.
+fn visible(word: &str) -> usize {
+    let mut inside = false;
+    let takes_room = |c: &char| {
+        let was = inside || *c == '\u{1b}';
+        inside = was && *c != 'm';
+        !was
+    };
+    word.chars().filter(takes_room).count()
 }
 
 /// Prints to standard output. A reader who went away is a quiet end, not an error.
@@ -95,6 +153,27 @@ mod tests {
     fn control_characters_are_shown_as_such() {
         assert_eq!(clean("plain – ü"), "plain – ü");
         assert_eq!(clean("a\u{1b}[2Jb\r"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+
+    #[test]
+    fn long_lines_break_between_words_and_hang() {
+        let screen = |width| Screen { width, colour: true };
+        let text = "  seen   one two three four\nnext";
+        assert_eq!(
+            screen(Some(20)).fold(text, 9),
+            "  seen   one two\n         three four\nnext"
+        );
+        assert_eq!(screen(None).fold(text, 9), text);
+        let path = "at /a/very/long/path/that/stays/whole now";
+        assert_eq!(
+            screen(Some(20)).fold(path, 2),
+            "at\n  /a/very/long/path/that/stays/whole\n  now"
+        );
+        let bold = screen(Some(20)).bold("exactly ten");
+        assert_eq!(
+            screen(Some(20)).fold(&format!("{bold} and more"), 0),
+            format!("{bold} and more")
+        );
     }
 
     #[test]

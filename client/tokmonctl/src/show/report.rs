@@ -92,10 +92,11 @@ pub(crate) fn remarks(report: &Report, screen: &Screen) -> String {
             },
             models.join(", ")
         );
-        out.push_str(&format!("{}\n", screen.warning(&text)));
+        out.push_str(&format!("{}\n", screen.warning(&screen.fold(&text, 2))));
     }
     for warning in &report.warnings {
-        out.push_str(&format!("{}\n", screen.warning(&clean(warning))));
+        let text = screen.fold(&clean(warning), 2);
+        out.push_str(&format!("{}\n", screen.warning(&text)));
     }
     out
 }
