@@ -13,13 +13,30 @@ use clap::{Parser, Subcommand};
 )]
 pub(crate) struct Cli {
     /// Print JSON for programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
     /// Fail when the daemon is not running instead of starting it
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 901)]
     pub(crate) no_start: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Reads a whole number from `low` to `high`, and says so when it is none.
+pub(crate) fn from_to<T: TryFrom<u64>>(
+    low: u64,
+    high: u64,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse().ok().filter(|n| (low..=high).contains(n));
+        number.and_then(|n| T::try_from(n).ok()).ok_or_else(|| {
+            if high == u64::MAX {
+                format!("allowed is a whole number from {low} on")
+            } else {
+                format!("allowed is a whole number from {low} to {high}")
+            }
+        })
+    }
 }
 
 /// What to do.
@@ -73,6 +90,32 @@ pub(crate) enum Command {
 mod tests {
     use super::*;
     use clap::{CommandFactory, error::ErrorKind};
+
+    #[test]
+    fn numbers_that_are_none_are_refused_in_plain_words() {
+        for line in [
+            "report blocks --hours -1",
+            "report blocks --hours x",
+            "report --until -5",
+            "log -n -1",
+            "log -n 0",
+            "session list -n 1001",
+            "embeddings --days 1.5",
+            "budget set b --tokens -1",
+            "daemon logs -n -4",
+            "record --model m --at 2026-02-30",
+            "record --model m --at -1",
+        ] {
+            let words = std::iter::once("tokmonctl").chain(line.split(' '));
+            let error = Cli::try_parse_from(words).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ValueValidation, "{line}: {error}");
+            let text = error.to_string();
+            assert!(
+                text.contains("allowed is") || text.contains("a day is"),
+                "{line}: {text}"
+            );
+        }
+    }
 
     #[test]
     fn the_command_line_is_sound() {

@@ -52,10 +52,10 @@ struct Limits {
     #[arg(long, value_name = "USD", value_parser = parse_dollars, allow_negative_numbers = true)]
     usd: Option<Money>,
     /// Limit in tokens
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = crate::args::from_to::<u64>(1, u64::MAX), allow_negative_numbers = true)]
     tokens: Option<u64>,
     /// Limit in calls
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = crate::args::from_to::<u64>(1, u64::MAX), allow_negative_numbers = true)]
     requests: Option<u64>,
     /// hour, day, week, month, 5h, session, lifetime, or a duration such as 36h
     #[arg(long, value_name = "WINDOW", default_value = "day")]
@@ -67,10 +67,10 @@ struct Limits {
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
     /// Warn from this share on
-    #[arg(long, value_name = "PERCENT", default_value = "80", value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "PERCENT", default_value = "80", value_parser = crate::args::from_to::<u32>(1, 100), allow_negative_numbers = true)]
     warn: u32,
     /// Critical from this share on
-    #[arg(long, value_name = "PERCENT", default_value = "95", value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "PERCENT", default_value = "95", value_parser = crate::args::from_to::<u32>(1, 100), allow_negative_numbers = true)]
     critical: u32,
 }
 

@@ -74,10 +74,10 @@ impl Day {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Span {
     /// First day: YYYY-MM-DD, YYYYMMDD, today, yesterday, or 7d for the last seven days
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", allow_negative_numbers = true)]
     pub(crate) since: Option<Day>,
     /// Last day, included
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", allow_negative_numbers = true)]
     pub(crate) until: Option<Day>,
     /// Time zone of days, e.g. Europe/Berlin [default: the daemon's]
     #[arg(long, value_name = "ZONE")]

@@ -13,7 +13,7 @@ use crate::show::{self, Screen, json as to_json};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many days, today included
-    #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..=3660))]
+    #[arg(long, value_name = "N", default_value = "7", value_parser = crate::args::from_to::<u32>(1, 3660), allow_negative_numbers = true)]
     days: u32,
     /// Time zone of days, e.g. Europe/Berlin [default: the daemon's]
     #[arg(long, value_name = "ZONE")]

@@ -25,14 +25,14 @@ pub(crate) struct Args {
     #[arg(conflicts_with_all = ["date", "since", "until"])]
     seq: Option<u64>,
     /// One day: short for --since DAY --until DAY
-    #[arg(long, value_name = "DAY", conflicts_with_all = ["since", "until"])]
+    #[arg(long, value_name = "DAY", conflicts_with_all = ["since", "until"], allow_negative_numbers = true)]
     date: Option<Day>,
     #[command(flatten)]
     span: Span,
     #[command(flatten)]
     only: Only,
     /// How many records to show; the sums are over all of them
-    #[arg(short = 'n', long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(short = 'n', long, value_name = "N", default_value = "20", value_parser = crate::args::from_to::<u32>(1, 1000), allow_negative_numbers = true)]
     limit: u32,
     /// Where to go on, from the answer before
     #[arg(long, value_name = "TOKEN", default_value = "")]
@@ -205,10 +205,13 @@ fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
     for w in &r.waste {
         lines.push(format!("waste    {} ({}): {}", w.rule, w.severity, w.message));
     }
-    let mut out = format!("{}  ", screen.bold(&format!("#{}", r.seq)));
+    let mut out = String::new();
     for (place, line) in lines.iter().enumerate() {
-        let indent = if place == 0 { "" } else { "    " };
-        let line = format!("{indent}{}", show::clean(line.trim_end()));
+        let begin = match place {
+            0 => format!("{}  ", screen.bold(&format!("#{}", r.seq))),
+            _ => "    ".to_owned(),
+        };
+        let line = format!("{begin}{}", show::clean(line.trim_end()));
         out.push_str(&format!("{}\n", screen.fold(&line, HANG)));
     }
     out.push('\n');

@@ -54,10 +54,15 @@ enum Verb {
     /// Remove old records; their totals stay
     Purge {
         /// Records before this day go [default: as retention.days says]
-        #[arg(long, value_name = "DAY", conflicts_with = "older_than")]
+        #[arg(
+            long,
+            value_name = "DAY",
+            conflicts_with = "older_than",
+            allow_negative_numbers = true
+        )]
         before: Option<Day>,
         /// Records older than so many days go
-        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        #[arg(long, value_name = "DAYS", value_parser = crate::args::from_to::<u32>(1, 100_000), allow_negative_numbers = true)]
         older_than: Option<u32>,
         /// Only say how many
         #[arg(long)]

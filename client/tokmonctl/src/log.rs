@@ -23,7 +23,7 @@ const PAGE: u32 = 1000;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many records
-    #[arg(short = 'n', long, default_value = "20", value_name = "N")]
+    #[arg(short = 'n', long, default_value = "20", value_name = "N", value_parser = crate::args::from_to::<u64>(1, u64::MAX), allow_negative_numbers = true)]
     limit: u64,
     /// Go on with new records as they come
     #[arg(short, long)]

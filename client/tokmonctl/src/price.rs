@@ -77,7 +77,7 @@ enum Verb {
         #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
         provider: String,
         /// On which day [default: today]
-        #[arg(long, value_name = "DAY")]
+        #[arg(long, value_name = "DAY", allow_negative_numbers = true)]
         date: Option<Day>,
     },
     /// Add or replace your own price for a model

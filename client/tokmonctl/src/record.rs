@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokmon_client::v1::{Confidence, Money, RecordOutcome, RecordRequest, RecordResponse, Tokens, Usage};
 
+use crate::args::from_to;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::show::number::{count, dollars_or_none, exact, parse_dollars, pico_or_zero};
@@ -38,28 +39,28 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     context: String,
     /// Prompt tokens outside of the cache
-    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = from_to::<u64>(0, MOST), allow_negative_numbers = true)]
     input: u64,
     /// Answer tokens, reasoning included
-    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = from_to::<u64>(0, MOST), allow_negative_numbers = true)]
     output: u64,
     /// The part of the answer that was reasoning
-    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = from_to::<u64>(0, MOST), allow_negative_numbers = true)]
     reasoning: u64,
     /// Prompt tokens read from the cache
-    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = from_to::<u64>(0, MOST), allow_negative_numbers = true)]
     cache_read: u64,
     /// Prompt tokens written to the cache for 5 minutes
-    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = from_to::<u64>(0, MOST), allow_negative_numbers = true)]
     cache_write_5m: u64,
     /// Prompt tokens written to the cache for 1 hour or longer
-    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = from_to::<u64>(0, MOST), allow_negative_numbers = true)]
     cache_write_1h: u64,
     /// Server-side web searches
-    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = from_to::<u64>(0, MOST), allow_negative_numbers = true)]
     web_searches: u64,
     /// When the call ended, e.g. 2026-11-20T14:00:00Z [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_negative_numbers = true)]
     at: Option<Timestamp>,
     /// What makes this call unique; the same key is the same call
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
@@ -90,11 +91,9 @@ pub(crate) struct Args {
 /// Most tokens in one bucket of one call; the daemon refuses more.
 const MOST: u64 = 1_000_000_000;
 
-fn whole(text: &str) -> Result<u64, String> {
-    match text.parse() {
-        Ok(number @ 0..=MOST) => Ok(number),
-        _ => Err(format!("allowed is a whole number from 0 to {MOST}")),
-    }
+fn moment(text: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| "allowed is an instant with its zone, e.g. 2026-11-20T14:00:00Z or …+01:00".to_owned())
 }
 
 /// `tokmonctl record`.
@@ -257,7 +256,8 @@ mod tests {
 
     #[test]
     fn numbers_that_are_none_are_refused() {
-        assert_eq!((whole("0"), whole("1000000000")), (Ok(0), Ok(MOST)));
+        let tokens = from_to::<u64>(0, MOST);
+        assert_eq!((tokens("0"), tokens("1000000000")), (Ok(0), Ok(MOST)));
         for text in [
             "",
             "-5",
@@ -267,7 +267,7 @@ mod tests {
             "1000000001",
             "99999999999999999999",
         ] {
-            assert!(whole(text).unwrap_err().contains("1000000000"), "{text}");
+            assert!(tokens(text).unwrap_err().contains("1000000000"), "{text}");
         }
     }
 

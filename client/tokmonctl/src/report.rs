@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "monday")]
     week_start: WeekStart,
     /// For blocks: hours per block
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=168), default_value = "5")]
+    #[arg(long, value_parser = crate::args::from_to::<u32>(1, 168), default_value = "5", allow_negative_numbers = true)]
     hours: u32,
     /// For blocks: only the one that is open now
     #[arg(long)]

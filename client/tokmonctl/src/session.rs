@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::filter::Only;
 use crate::show::number::{count, exact, instant, pico_or_zero};
 use crate::show::report::cost;
-use crate::show::table::{Look, Table, figures, path, text};
+use crate::show::table::{Look, Table, figures, id, path, text};
 use crate::show::{self, Screen, json as to_json};
 use crate::totals::{Sum, total};
 
@@ -43,7 +43,7 @@ enum Verb {
         #[command(flatten)]
         only: Only,
         /// How many
-        #[arg(short = 'n', long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(short = 'n', long, value_name = "N", default_value = "20", value_parser = crate::args::from_to::<u32>(1, 1000), allow_negative_numbers = true)]
         limit: u32,
         /// Where to go on, from the answer before
         #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
@@ -118,10 +118,10 @@ async fn list(
     }
     let mut table = Table::new(vec![
         text("Last call", 1),
-        text("Agent", 3),
-        text("Session", 0),
+        text("Agent", 2),
+        id("Session", 0),
         figures("Requests", 4),
-        figures("Total tokens", 2),
+        figures("Total tokens", 3),
         figures("Cost", 0),
         path("Project", 5),
     ]);

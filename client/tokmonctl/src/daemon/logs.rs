@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     follow: bool,
     /// How many lines
-    #[arg(short = 'n', long, value_name = "N", default_value = "50")]
+    #[arg(short = 'n', long, value_name = "N", default_value = "50", value_parser = crate::args::from_to::<usize>(1, 1_000_000), allow_negative_numbers = true)]
     lines: usize,
 }
 

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::number::{NONE, count, dollars, instant};
-use super::table::{Column, Look, Table, figures, path, text};
+use super::table::{Column, Look, Table, figures, id, path, text};
 use super::{Screen, clean};
 use crate::totals::{Report, Sum};
 
@@ -107,6 +107,7 @@ fn key_column(place: usize, key: &'static str) -> Column {
         ("project", _) => path("Project", 10),
         ("agent", 1..) => text("Agent", 2),
         ("provider", 1..) => text("Provider", 2),
+        ("session", 0) => id("Session", 0),
         _ => text(title(key), 0),
     }
 }

@@ -23,6 +23,8 @@ enum Holds {
     Text,
     /// Cut at its beginning: the end of a path tells more.
     Path,
+    /// Cut last of all: a part of an id is no use.
+    Id,
 }
 
 /// One column. Columns with a higher `drop` rank leave first when the terminal is narrow; rank 0 stays.
@@ -56,6 +58,15 @@ pub(crate) fn path(title: &'static str, drop: u8) -> Column {
     Column {
         title,
         holds: Holds::Path,
+        drop,
+    }
+}
+
+/// A column of ids.
+pub(crate) fn id(title: &'static str, drop: u8) -> Column {
+    Column {
+        title,
+        holds: Holds::Id,
         drop,
     }
 }
@@ -187,7 +198,7 @@ fn head(column: &Column) -> Cell {
 fn align(cell: Cell, holds: Holds) -> Cell {
     match holds {
         Holds::Figures => cell.set_alignment(CellAlignment::Right),
-        Holds::Text | Holds::Path => cell,
+        Holds::Text | Holds::Path | Holds::Id => cell,
     }
 }
 
@@ -216,7 +227,7 @@ fn fit(
         return (kept, widths);
     };
     let least = |i: &usize| match columns[*i].holds {
-        Holds::Figures => natural[*i],
+        Holds::Figures | Holds::Id => natural[*i],
         Holds::Text | Holds::Path => natural[*i].min(NARROWEST_TEXT),
     };
     let total = |kept: &[usize], width: &dyn Fn(&usize) -> u16| -> u32 {
@@ -234,12 +245,14 @@ fn fit(
     }
     let mut widths: Vec<u16> = kept.iter().map(|i| natural[*i]).collect();
     let gaps = u32::from(GAP) * (kept.len().saturating_sub(1) as u32);
-    // Cut the widest text, one character after the other, until everything fits; below its comfortable width
-    // only when there is no other way.
-    for floor in [NARROWEST_TEXT, NARROWEST_AT_ALL] {
+    // Cut the widest text, one character after the other, until everything fits; below its comfortable width, and
+    // ids at all, only when there is no other way.
+    for (floor, spared) in [(NARROWEST_TEXT, Holds::Id), (NARROWEST_AT_ALL, Holds::Figures)] {
         while widths.iter().map(|w| u32::from(*w)).sum::<u32>() + gaps > terminal {
             let widest = (0..kept.len())
-                .filter(|p| columns[kept[*p]].holds != Holds::Figures && widths[*p] > floor)
+                .filter(|p| {
+                    ![Holds::Figures, spared].contains(&columns[kept[*p]].holds) && widths[*p] > floor
+                })
                 .max_by_key(|p| widths[*p]);
             match widest {
                 Some(place) => widths[place] -= 1,
@@ -354,6 +367,25 @@ mod tests {
             colour: false,
         });
         assert!(text.contains("…") && text.contains("long-name"), "{text}");
+    }
+
+    #[test]
+    fn an_id_stays_whole_while_columns_can_leave() {
+        let uuid = "63ef6e43-24d7-411b-99ff-ffef458effec";
+        let mut table = Table::new(vec![id("Session", 0), figures("Requests", 1), figures("Cost", 0)]);
+        table.row(Look::Plain, vec![uuid.into(), "1,234".into(), "$1,234.56".into()]);
+        let at = |width| {
+            table.render(&Screen {
+                width: Some(width),
+                colour: false,
+            })
+        };
+        assert!(
+            at(48).contains(uuid) && !at(48).contains("Requests"),
+            "{}",
+            at(48)
+        );
+        assert!(widest(&at(30)) <= 30, "{}", at(30));
     }
 
     #[test]
