@@ -208,7 +208,14 @@ fn verified(a: &VerifyResponse) -> String {
 async fn purge(client: &Client, day: Option<Day>, dry_run: bool, context: &Context) -> Result<(), Failure> {
     let zone = dates::daemon_zone(client).await?;
     let before_ms = match day {
-        Some(day) => dates::window(Some(day), None, &zone, jiff::Timestamp::now())?.from_ms,
+        Some(day) => {
+            let now = jiff::Timestamp::now();
+            let begins = dates::window(Some(day), None, &zone, now)?.from_ms;
+            if begins > now.as_millisecond() {
+                return Err(invalid("--before must be a day that has begun").into());
+            }
+            begins
+        }
         None => 0,
     };
     let a = client.purge(PurgeRequest { before_ms, dry_run }).await?;

@@ -13,6 +13,8 @@ const GAP: u16 = 2;
 const NARROWEST_TEXT: u16 = 20;
 /// Not even on the narrowest terminal.
 const NARROWEST_AT_ALL: u16 = 4;
+/// Finer amounts than that are not lined up with the others: the blanks would cost too much width.
+const FINEST: usize = 5;
 /// Only a line below the header; borders would cost width.
 const RULE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
 
@@ -112,6 +114,33 @@ impl Table {
 
     /// The table as text that ends with a line break.
     pub(crate) fn render(&self, screen: &Screen) -> String {
+        self.lined_up().draw(screen)
+    }
+
+    /// Amounts of different precision filled up with blanks, so that their points stand below each other.
+    fn lined_up(&self) -> Table {
+        let mut rows = self.rows.clone();
+        let decimals = |cell: &str| -> Option<usize> {
+            let (whole, fraction) = cell.split_once('.')?;
+            let amount = whole.trim_start_matches('-').starts_with('$');
+            (amount && fraction.bytes().all(|b| b.is_ascii_digit())).then_some(fraction.len())
+        };
+        for column in (0..self.columns.len()).filter(|i| self.columns[*i].holds == Holds::Figures) {
+            let cells = rows.iter().filter_map(|(_, cells)| decimals(cells.get(column)?));
+            let most = cells.max().unwrap_or(0).min(FINEST);
+            for cell in rows.iter_mut().filter_map(|(_, cells)| cells.get_mut(column)) {
+                if let Some(own) = decimals(cell) {
+                    cell.push_str(&" ".repeat(most.saturating_sub(own)));
+                }
+            }
+        }
+        Table {
+            columns: self.columns.clone(),
+            rows,
+        }
+    }
+
+    fn draw(&self, screen: &Screen) -> String {
         let widths: Vec<u16> = (0..self.columns.len()).map(|i| self.natural_width(i)).collect();
         let (kept, widths) = fit(&self.columns, &self.filled(), &widths, screen.width);
         let mut table = comfy_table::Table::new();
@@ -386,6 +415,21 @@ mod tests {
             at(48)
         );
         assert!(widest(&at(30)) <= 30, "{}", at(30));
+    }
+
+    #[test]
+    fn the_points_of_amounts_stand_below_each_other() {
+        let mut table = Table::new(vec![text("Day", 0), figures("Cost", 0)]);
+        for cost in ["$0.2457", "$1.25", "–", "$1,081.81"] {
+            table.row(Look::Plain, vec!["a".into(), cost.into()]);
+        }
+        let drawn = table.render(&Screen {
+            width: Some(80),
+            colour: false,
+        });
+        let points: Vec<usize> = drawn.lines().filter_map(|line| line.find('.')).collect();
+        assert_eq!(points.len(), 3);
+        assert!(points.iter().all(|p| *p == points[0]), "{drawn}");
     }
 
     #[test]
