@@ -105,7 +105,9 @@ impl Bench {
                 .map(|n| {
                     let last = n + 1 == RUNS as u64;
                     let end = if last { records } else { (n + 1) * part };
-                    let spent = self.runtime.block_on(records::fill(&client, year, n * part..end));
+                    let spent = self
+                        .runtime
+                        .block_on(records::fill(&client, n * part..end, move |n| year.call(n)));
                     (end - n * part) as f64 / spent.as_secs_f64()
                 })
                 .collect();

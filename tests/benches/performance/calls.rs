@@ -18,7 +18,10 @@ const RECORDS: u64 = 300;
 const GOAL_SYNC_MS: f64 = 0.1;
 const CLIENTS: u64 = 64;
 /// Records of each client in a round.
-const EACH: u64 = 300;
+const EACH: u64 = 150;
+
+/// How the n-th call of a year looks.
+type Call = fn(Year, u64) -> v1::RecordRequest;
 
 pub(crate) fn handshake(bench: &Bench) {
     let env = Env::new();
@@ -73,7 +76,7 @@ pub(crate) fn record(bench: &Bench) {
     let dir = bench.scratch("record");
     let (mut p50, mut p99, mut redb, mut sync) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..RUNS as u64 {
-        let task = clients_round(vec![client.clone()], year, round * RECORDS, RECORDS);
+        let task = clients_round(vec![client.clone()], year, Year::keyed, round * RECORDS, RECORDS);
         let waits = bench.runtime.block_on(task);
         p50.push(percentile(&waits, 0.5));
         p99.push(percentile(&waits, 0.99));
@@ -104,13 +107,20 @@ pub(crate) fn record(bench: &Bench) {
 }
 
 pub(crate) fn clients(bench: &Bench) {
+    println!("  without keys of the callers':");
+    many(bench, Year::call);
+    println!("  with keys of the callers', which have no order:");
+    many(bench, Year::keyed);
+}
+
+fn many(bench: &Bench, call: Call) {
     let env = Env::new();
     keep_all(&env, "");
     let daemon = env.start_daemon();
     let clients: Vec<Client> = (0..CLIENTS).map(|_| bench.client(&env)).collect();
     let year = Year::of((RUNS as u64 + 1) * CLIENTS * EACH);
     // The first round opens what is opened once.
-    let warm = clients_round(clients.clone(), year, 0, EACH);
+    let warm = clients_round(clients.clone(), year, call, 0, EACH);
     bench.runtime.block_on(warm);
     let (mut rate, mut p50, mut p99) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cpu, mut own) = (Vec::new(), Vec::new());
@@ -118,7 +128,7 @@ pub(crate) fn clients(bench: &Bench) {
     for round in 1..=RUNS as u64 {
         let before = (spent_by(daemon.pid()), spent_by(std::process::id()));
         let begin = Instant::now();
-        let task = clients_round(clients.clone(), year, round * CLIENTS * EACH, EACH);
+        let task = clients_round(clients.clone(), year, call, round * CLIENTS * EACH, EACH);
         let waits = bench.runtime.block_on(task);
         let spent = begin.elapsed().as_secs_f64();
         let records = waits.len() as f64;
@@ -147,30 +157,22 @@ pub(crate) fn clients(bench: &Bench) {
             vec![1e3 / median(&found.commit_ms)]
         }),
     );
-    bench
-        .figures
-        .add("each record, p50", "ms", &p50, Target::Told, &none);
-    bench
-        .figures
-        .add("each record, p99", "ms", &p99, Target::AtMost(10.0), &none);
-    bench.figures.add(
-        "processor time of the daemon",
-        "µs/record",
-        &cpu,
-        Target::Told,
-        &none,
-    );
-    bench.figures.add(
+    let add = |what: &str, unit: &str, samples: &[f64], target| {
+        bench.figures.add(what, unit, samples, target, &none);
+    };
+    add("each record, p50", "ms", &p50, Target::Told);
+    add("each record, p99", "ms", &p99, Target::AtMost(10.0));
+    add("processor time of the daemon", "µs/record", &cpu, Target::Told);
+    add(
         "processor time of the 64 clients",
         "µs/record",
         &own,
         Target::Told,
-        &none,
     );
 }
 
 /// Every client records so many calls, one after the other; milliseconds of each, all acknowledged as new.
-async fn clients_round(clients: Vec<Client>, year: Year, first: u64, each: u64) -> Vec<f64> {
+async fn clients_round(clients: Vec<Client>, year: Year, call: Call, first: u64, each: u64) -> Vec<f64> {
     let tasks: Vec<_> = clients
         .into_iter()
         .zip(0..)
@@ -178,7 +180,7 @@ async fn clients_round(clients: Vec<Client>, year: Year, first: u64, each: u64) 
             tokio::spawn(async move {
                 let mut waits = Vec::new();
                 for n in 0..each {
-                    let request = year.call(first + number * each + n);
+                    let request = call(year, first + number * each + n);
                     let begin = Instant::now();
                     let answer = client.record(request).await.expect("an acknowledgement");
                     waits.push(begin.elapsed().as_secs_f64() * 1e3);

@@ -77,9 +77,10 @@ pub(crate) fn daemon(bench: &Bench) {
     keep_all(&env, "");
     let daemon = env.start_daemon();
     let client = bench.client(&env);
+    let year = Year::of(RECORDS);
     bench
         .runtime
-        .block_on(records::fill(&client, Year::of(RECORDS), 0..RECORDS));
+        .block_on(records::fill(&client, 0..RECORDS, move |n| year.call(n)));
     drop(client);
     bench.pass(SETTLE);
     let filled: Vec<f64> = process::rss_mb(daemon.pid()).into_iter().collect();

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
-use crate::bench::{Bench, RUNS};
+use tokmon_tests::env::Env;
+
+use crate::bench::{Bench, RUNS, keep_all};
 use crate::figures::{Peer, Target};
 use crate::peers;
-use crate::records::Year;
+use crate::records::{self, Year};
 
 /// Records written just before each crash.
 const LATEST: u64 = 1_000;
@@ -36,6 +38,13 @@ pub(crate) fn bulk(bench: &Bench) {
         &none,
     );
     bench.figures.add(
+        "the same with keys of the caller's",
+        "records/s",
+        &keyed(bench),
+        Target::Told,
+        &none,
+    );
+    bench.figures.add(
         "size of the ledger with all indexes",
         "bytes/record",
         &[large.bytes_per_record],
@@ -43,6 +52,25 @@ pub(crate) fn bulk(bench: &Bench) {
         &bench.beside_sqlite("four indexes", |found| vec![found.bytes_per_record]),
     );
     println!("  the ledger without the socket: cargo bench -p tokmon-ledger");
+}
+
+/// Rates into a ledger of its own, under keys that have no order.
+fn keyed(bench: &Bench) -> Vec<f64> {
+    const PART: u64 = 40_000;
+    let env = Env::new();
+    keep_all(&env, "");
+    let daemon = env.start_daemon();
+    let client = bench.client(&env);
+    let year = Year::of(PART * RUNS as u64);
+    let rates = (0..RUNS as u64)
+        .map(|run| {
+            let range = run * PART..(run + 1) * PART;
+            let spent = records::fill(&client, range, move |n| year.keyed(n));
+            PART as f64 / bench.runtime.block_on(spent).as_secs_f64()
+        })
+        .collect();
+    daemon.stop();
+    rates
 }
 
 pub(crate) fn open(bench: &Bench) {

@@ -37,7 +37,17 @@ impl Year {
         }
     }
 
-    /// The n-th call: a hundred calls a session, a session at a time, in 20 projects.
+    /// The n-th call under a key of the caller's, which is nowhere near the keys of the same day.
+    pub(crate) fn keyed(self, n: u64) -> v1::RecordRequest {
+        let mut request = self.call(n);
+        if let Some(usage) = &mut request.usage {
+            usage.idempotency_key = format!("bench-{n}");
+        }
+        request
+    }
+
+    /// The n-th call: a hundred calls a session, a session at a time, in 20 projects. Without a key of its own, so
+    /// that the ledger gives it one beside those of the same day.
     pub(crate) fn call(self, n: u64) -> v1::RecordRequest {
         let session = n / PER_SESSION;
         let (provider, model) = MODELS[at(MODELS.len(), session / 7 + n % 11 / 10)];
@@ -59,7 +69,6 @@ impl Year {
                     ..v1::Tokens::default()
                 }),
                 at_ms: i64::try_from(at_ms).unwrap_or(0),
-                idempotency_key: format!("bench-{n}"),
                 confidence: v1::Confidence::Reported.into(),
                 ..v1::Usage::default()
             }),
@@ -72,11 +81,15 @@ fn at(len: usize, n: u64) -> usize {
 }
 
 /// Sends these calls in one stream; every one must be new. How long until the answer came.
-pub(crate) async fn fill(client: &Client, year: Year, range: Range<u64>) -> Duration {
+pub(crate) async fn fill(
+    client: &Client,
+    range: Range<u64>,
+    call: impl Fn(u64) -> v1::RecordRequest + Send + 'static,
+) -> Duration {
     let wanted = range.end - range.start;
     let begin = Instant::now();
     let answer = client
-        .record_stream(tokio_stream::iter(range.map(move |n| year.call(n))))
+        .record_stream(tokio_stream::iter(range.map(call)))
         .await
         .unwrap_or_else(|error| panic!("the stream of records failed: {error}"));
     let spent = begin.elapsed();
