@@ -78,12 +78,7 @@ impl<S: Sink> Scanner<S> {
             let dir = self.roots[source].dir.clone();
             self.roots[source].absent = !dir.is_dir();
             if self.roots[source].absent {
-                // It will appear there.
-                self.dirs.extend(
-                    dir.parent()
-                        .filter(|parent| parent.is_dir())
-                        .map(Path::to_path_buf),
-                );
+                self.dirs.extend(nearest(&dir));
             }
             let began = Instant::now();
             let walk = Walk::of(self.roots[source].agent, &dir, 0);
@@ -106,11 +101,13 @@ impl<S: Sink> Scanner<S> {
         // In this order a directory comes right before what is in it, which its own walk covers.
         let paths: BTreeSet<PathBuf> = paths.into_iter().collect();
         let mut covered: Option<&Path> = None;
+        let mut awaited = BTreeSet::new();
         for path in &paths {
             if covered.is_some_and(|above| path.starts_with(above)) {
                 continue;
             }
             let Some(source) = self.source_of(path) else {
+                awaited.extend(self.awaited_below(path));
                 continue;
             };
             covered = Some(path);
@@ -124,7 +121,19 @@ impl<S: Sink> Scanner<S> {
             walk.problem = walk.problem.take().or(found.problem);
         }
         for (source, walk) in by_source {
+            // What is found below it shows that it is there.
+            self.roots[source].absent &= walk.dirs.is_empty() && walk.files.is_empty();
             self.take(source, walk, false)?;
+        }
+        for source in awaited {
+            let dir = self.roots[source].dir.clone();
+            self.roots[source].absent = !dir.is_dir();
+            if self.roots[source].absent {
+                self.dirs.extend(nearest(&dir));
+            } else {
+                let walk = Walk::of(self.roots[source].agent, &dir, 0);
+                self.take(source, walk, true)?;
+            }
         }
         self.finish()
     }
@@ -147,6 +156,14 @@ impl<S: Sink> Scanner<S> {
             .filter(|(_, root)| path.starts_with(&root.dir));
         roots
             .max_by_key(|(_, root)| root.dir.components().count())
+            .map(|(source, _)| source)
+    }
+
+    /// Sources that are not there yet and will appear below a directory.
+    fn awaited_below(&self, path: &Path) -> impl Iterator<Item = usize> {
+        let sources = self.roots.iter().enumerate();
+        sources
+            .filter(move |(_, root)| root.absent && root.dir.starts_with(path))
             .map(|(source, _)| source)
     }
 
@@ -318,6 +335,13 @@ impl<S: Sink> Scanner<S> {
             status.parse_failures = tally.failures + status.refused;
         });
     }
+}
+
+/// Where a directory that does not exist will first show: the nearest one above it that does. Not the file system's
+/// root, where everything shows.
+fn nearest(dir: &Path) -> Option<PathBuf> {
+    let above = dir.ancestors().skip(1).find(|above| above.is_dir())?;
+    above.parent().map(|_| above.to_path_buf())
 }
 
 /// What a file adds to its source's status.

@@ -98,35 +98,57 @@ const BEGINNINGS: [&str; 5] = [
     "{\"isSidechain\":",
     "{\"sessionId\":",
 ];
-/// Places in one broken line that are tried as the beginning of a whole one.
+/// Places in one broken line that are tried in vain as the beginning of a whole one.
 const SALVAGE_TRIES: usize = 16;
 
-/// The whole objects in a line that is none: a write that was cut off, and the next line written right behind it.
+/// The whole objects in a line that is none: a write that was cut off and the next lines written right behind it, or
+/// lines that nothing parts.
 fn salvage(line: &[u8]) -> Vec<(usize, &[u8])> {
     let mut pieces = Vec::new();
     let mut from = 0;
-    let mut reader = json::Reader::new(line);
-    if line.first() == Some(&b'{') && reader.skip().is_ok() {
-        from = reader.position();
-        pieces.push((0, &line[..from]));
+    if let Some(end) = whole_object(line) {
+        pieces.push((0, &line[..end]));
+        from = end;
     }
-    let mut starts: Vec<usize> = Vec::new();
-    for beginning in BEGINNINGS {
-        starts.extend(
-            memchr::memmem::find_iter(&line[from..], beginning)
-                .map(|at| from + at)
-                .take(SALVAGE_TRIES),
-        );
+    let find = |beginning: &str, from: usize| {
+        let rest = line.get(from..)?;
+        memchr::memmem::find(rest, beginning.as_bytes()).map(|at| from + at)
+    };
+    let mut next = BEGINNINGS.map(|beginning| find(beginning, from.max(1)));
+    let mut tries = 0;
+    while let Some(start) = next.iter().flatten().min().copied()
+        && tries < SALVAGE_TRIES
+    {
+        let end = whole_object(&line[start..]).map(|length| start + length);
+        // What is nested in the cut line is followed by more of it.
+        let nested =
+            |end: &usize| matches!(line[*end..].trim_ascii_start().first(), Some(b',' | b'}' | b']'));
+        match end.filter(|end| !nested(end)) {
+            Some(end) => {
+                pieces.push((start, &line[start..end]));
+                from = end;
+            }
+            None => {
+                tries += 1;
+                from = start + 1;
+            }
+        }
+        for (at, beginning) in next.iter_mut().zip(BEGINNINGS) {
+            if at.is_some_and(|at| at < from) {
+                *at = find(beginning, from);
+            }
+        }
     }
-    starts.sort_unstable();
-    // What is nested in the cut line is followed by more of it, so only a line of its own reaches to the end.
-    let whole = starts
-        .into_iter()
-        .filter(|start| *start > 0)
-        .take(SALVAGE_TRIES)
-        .find(|start| is_whole_line(&line[*start..]));
-    pieces.extend(whole.map(|start| (start, &line[start..])));
     pieces
+}
+
+/// The length of the object at the beginning. Behind a cut in a string nothing is what it seems, so all of it is read.
+fn whole_object(text: &[u8]) -> Option<usize> {
+    let mut reader = json::Reader::new(text);
+    let ends = text.first() == Some(&b'{') && reader.skip().is_ok();
+    let object = &text[..reader.position()];
+    let valid = ends && serde_json::from_slice::<serde::de::IgnoredAny>(object).is_ok();
+    valid.then_some(object.len())
 }
 
 /// What a parser found.
@@ -213,6 +235,37 @@ impl Parser {
         match self {
             Parser::ClaudeCode(parser) => parser.state(open_since_ms),
             Parser::Codex(parser) => parser.state(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_whole_line_in_a_broken_one_is_saved() {
+        let nested = r#"{"type":"assistant","message":{"usage":1},"data":{"type":"x","a":2},"z":3}"#;
+        let other = r#"{"timestamp":"t","text":"}{\"type\":1}"}"#;
+        let cut = &nested[..nested.len() - 5];
+        for (line, wanted) in [
+            (format!("{nested}{other}{nested}"), vec![nested, other, nested]),
+            (format!("{cut}{nested}{other}"), vec![nested, other]),
+            (format!("{cut}{other} {nested}\0"), vec![other, nested]),
+            (format!("\0\0{nested}{cut}"), vec![nested]),
+            (format!("{}{cut}", nested.repeat(100)), vec![nested; 100]),
+            (cut.to_owned(), vec![]),
+            (String::new(), vec![]),
+        ] {
+            let pieces = salvage(line.as_bytes());
+            let got: Vec<&str> = pieces
+                .iter()
+                .map(|(_, piece)| std::str::from_utf8(piece).unwrap())
+                .collect();
+            assert_eq!(got, wanted, "{line}");
+            let at =
+                |(start, piece): &(usize, &[u8])| &line.as_bytes()[*start..start + piece.len()] == *piece;
+            assert!(pieces.iter().all(at));
         }
     }
 }

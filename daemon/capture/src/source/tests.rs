@@ -52,7 +52,10 @@ impl Bench {
 
     fn capture(&self, poll: Duration) -> Capture {
         let options = Options {
-            roots: vec![Root::new(Agent::ClaudeCode, self.home.path().join("projects"))],
+            roots: vec![Root::new(
+                Agent::ClaudeCode,
+                self.home.path().join("agent/projects"),
+            )],
             user: "me".into(),
             ledger: self.ledger.clone(),
             clock: Arc::new(SystemClock),
@@ -63,7 +66,7 @@ impl Bench {
     }
 
     fn append(&self, path: &str, id: &str) {
-        append(&self.home.path().join("projects").join(path), id);
+        append(&self.home.path().join("agent/projects").join(path), id);
     }
 }
 
@@ -135,7 +138,7 @@ async fn what_is_written_is_seen_without_a_poll() {
     done(&capture).await;
     assert_eq!(capture.status()[0].state, SourceState::Absent);
     let mut follower = bench.ledger.follow(0);
-    // The root itself, a directory in it, a file in that, a line in that; then a directory that comes back.
+    // The root itself and the directory it lies in, a directory in it, a file in that, a line in that; then a directory that comes back.
     for (path, id) in [
         ("p/a.jsonl", "a"),
         ("p/a.jsonl", "b"),
@@ -145,7 +148,7 @@ async fn what_is_written_is_seen_without_a_poll() {
         bench.append(path, id);
         assert_eq!(next(&mut follower).await, id);
     }
-    fs::remove_dir_all(bench.home.path().join("projects/q")).unwrap();
+    fs::remove_dir_all(bench.home.path().join("agent/projects/q")).unwrap();
     bench.append("q/e.jsonl", "e");
     assert_eq!(next(&mut follower).await, "e");
     bench.append("q/e.jsonl", "f");
@@ -163,7 +166,8 @@ async fn a_poll_finds_what_no_event_told_of() {
     let elsewhere = bench.home.path().join("elsewhere");
     append(&elsewhere.join("a.jsonl"), "a");
     let mut follower = bench.ledger.follow(0);
-    fs::rename(&elsewhere, bench.home.path().join("projects")).unwrap();
+    fs::create_dir(bench.home.path().join("agent")).unwrap();
+    fs::rename(&elsewhere, bench.home.path().join("agent/projects")).unwrap();
     assert_eq!(next(&mut follower).await, "a");
     bench.cancel.cancel();
     timeout(BROKEN, capture.join()).await.expect("it does not end");

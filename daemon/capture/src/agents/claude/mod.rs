@@ -25,7 +25,7 @@ use super::values::{Names, hash};
 use super::{Found, Origin};
 
 /// Raised when the same bytes would give other observations than before.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// What every line of interest holds. In text inside a string the quotes are escaped, so it is not found there.
 static NEEDLE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));

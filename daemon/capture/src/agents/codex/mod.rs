@@ -26,13 +26,13 @@ use super::values::{Names, hash, uuid_v7_ms};
 use super::{Agent, Found, Origin};
 
 /// Raised when the same bytes would give other observations than before.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// The model of calls in a rollout that names none, as Codex's default was when it still wrote such files.
 const FALLBACK_MODEL: &str = "gpt-5";
 /// A response's record and its `token_count` are written this close together.
 const SAME_CALL_MS: i64 = 30_000;
-/// Records that still wait for their `token_count`.
+/// Calls that still wait for their other telling: records for a `token_count`, or the other way round.
 const PENDING: usize = 8;
 
 /// What lines of interest hold; in text inside a string the quotes are escaped.
@@ -79,8 +79,8 @@ struct Saved {
     pending: Vec<(Counts, i64)>,
     /// The thread has booked a call of its own.
     worked: bool,
-    /// The last call that was booked by its `token_count`.
-    counted: Option<(Counts, i64)>,
+    /// Booked by their `token_count`; the matching record may be still to come.
+    counted: Vec<(Counts, i64)>,
 }
 
 impl Parser {
@@ -156,7 +156,7 @@ impl Parser {
             if !self.saved.worked {
                 let ancestor = id.map(|id| self.names.get(id));
                 self.saved.parent = self.saved.parent.take().or(ancestor);
-                self.saved.replay.begin();
+                self.saved.replay.begin(true);
             }
             return;
         }
@@ -181,7 +181,11 @@ impl Parser {
             saved.subagent = body.subagent;
             saved.thread = Some(thread);
             if saved.parent.is_some() || saved.subagent {
-                saved.replay.begin();
+                saved.replay.begin(
+                    body.forked_from
+                        .as_deref()
+                        .is_some_and(|parent| !parent.is_empty()),
+                );
             }
         }
     }
@@ -242,18 +246,15 @@ impl Parser {
             self.saved.replay.skip();
             return;
         }
-        if let Some(at) = self
-            .saved
-            .pending
-            .iter()
-            .position(|(counts, booked_ms)| *counts == share && (at_ms - booked_ms).abs() <= SAME_CALL_MS)
-        {
+        if let Some(at) = told_before(&self.saved.pending, share, at_ms) {
             self.saved.pending.drain(..=at);
             return;
         }
         if share.is_zero() {
             return;
         }
+        let reached = self.saved.total.unwrap_or_default();
+        self.saved.replay.test(reached == share);
         let thread = self.thread();
         // After a doubtful end the parent's own file may tell of the same call: one key for both.
         let owner = self
@@ -262,7 +263,6 @@ impl Parser {
             .clone()
             .filter(|_| self.saved.replay.doubtful)
             .unwrap_or(thread);
-        let reached = self.saved.total.unwrap_or_default();
         let tuple = format!(
             "{}/{}/{}/{}/{}/{}",
             self.saved.resets,
@@ -273,7 +273,7 @@ impl Parser {
             reached.reasoning
         );
         let key = Key::new(day(&owner), &["codex-total", &owner, &tuple]);
-        self.saved.counted = Some((share, at_ms));
+        wait_for_the_other(&mut self.saved.counted, share, at_ms);
         self.book(key, share, body, at_ms, offset, found);
     }
 
@@ -289,11 +289,9 @@ impl Parser {
             // A copy of the parent's record.
             return;
         }
-        let counted = self.saved.counted.take();
-        if counted
-            .is_some_and(|(counts, booked_ms)| counts == usage && (at_ms - booked_ms).abs() <= SAME_CALL_MS)
-        {
+        if let Some(at) = told_before(&self.saved.counted, usage, at_ms) {
             // Its `token_count` came first and has booked the call.
+            self.saved.counted.drain(..=at);
             return;
         }
         let key = match body.response.as_deref().filter(|response| !response.is_empty()) {
@@ -303,10 +301,7 @@ impl Parser {
                 &["codex-record", thread, &format!("{at_ms} {usage:?}")],
             ),
         };
-        if self.saved.pending.len() >= PENDING {
-            self.saved.pending.remove(0);
-        }
-        self.saved.pending.push((usage, at_ms));
+        wait_for_the_other(&mut self.saved.pending, usage, at_ms);
         self.book(key, usage, body, at_ms, offset, found);
     }
 
@@ -405,6 +400,20 @@ impl Parser {
             },
         });
     }
+}
+
+/// Which of the calls that wait is told of here once more.
+fn told_before(waiting: &[(Counts, i64)], counts: Counts, at_ms: i64) -> Option<usize> {
+    waiting
+        .iter()
+        .position(|(known, booked_ms)| *known == counts && (at_ms - booked_ms).abs() <= SAME_CALL_MS)
+}
+
+fn wait_for_the_other(waiting: &mut Vec<(Counts, i64)>, counts: Counts, at_ms: i64) {
+    if waiting.len() >= PENDING {
+        waiting.remove(0);
+    }
+    waiting.push((counts, at_ms));
 }
 
 /// The day that a thread began, where its id tells: the same in every copy.

@@ -2,25 +2,35 @@
 //!
 //! The replay is written at once: each line carries the instant of the fork, or its original time. It ends with the
 //! thread's own first turn. Newer versions number turns with UUIDs that hold their time, which settles it; for
-//! older ones the pause before the first own line does, for no model answers as fast as a file is copied.
+//! older ones the pause before the first own line does, for no model answers as fast as a file is copied. Where the
+//! pause alone does not settle it, what follows is booked under the parent's name for it: a call that the parent's
+//! own file tells of too then counts once.
 
 use serde::{Deserialize, Serialize};
 
 /// A pause between two lines that no copying makes.
 const PAUSE_MS: i64 = 1_000;
+/// A pause that copying hardly ever makes, and an answer nearly always.
+const SHORT_PAUSE_MS: i64 = 250;
 
 /// Whether the lines read now are a replay.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Replay {
     pub(super) active: bool,
+    /// The thread is a fork: it has its parent's history, not only a parent.
+    fork: bool,
     /// The turns have datable ids: pauses mean nothing.
     dated: bool,
+    /// A turn began, the parent's or the thread's own.
+    turned: bool,
     /// A figure of the parent was passed over.
     skipped: bool,
     /// A turn began after the last figure that was passed over.
     turn_since: bool,
     /// The end was told by a pause alone: what follows may still be a replay, written slowly.
     pub(super) doubtful: bool,
+    /// The end came before any figure of the parent: the first figure tells whether one was due.
+    untested: bool,
 }
 
 /// What a line means to the question of where the replay ends.
@@ -38,14 +48,15 @@ pub(super) struct Sign {
 }
 
 impl Replay {
-    /// The thread has a parent: a replay may follow.
-    pub(super) fn begin(&mut self) {
+    /// The thread has a parent: a replay may follow; in a fork, does.
+    pub(super) fn begin(&mut self, fork: bool) {
         if !self.active {
             *self = Replay {
                 active: true,
                 ..Replay::default()
             };
         }
+        self.fork |= fork;
     }
 
     /// The thread's own work is certain from here on.
@@ -70,15 +81,29 @@ impl Replay {
         let original = sign
             .created_ms
             .is_some_and(|created_ms| sign.at_ms < created_ms - PAUSE_MS);
-        let paused = sign
-            .before_ms
-            .is_some_and(|before_ms| sign.at_ms - before_ms > PAUSE_MS);
-        if paused && !original && !self.dated {
-            let certain = sign.turn || self.turn_since || !self.skipped;
-            self.end();
-            self.doubtful = !certain;
+        let pause = sign.before_ms.map_or(0, |before_ms| sign.at_ms - before_ms);
+        self.turned |= sign.turn;
+        // Before the first copied line there may be a moment, too.
+        let under_way = self.skipped || self.turn_since;
+        let paused = pause > PAUSE_MS || pause > SHORT_PAUSE_MS && under_way;
+        // A fork's own call comes in a turn.
+        let possible = self.turned || !self.fork;
+        if paused && possible && !original && !self.dated {
+            let certain = pause > PAUSE_MS && (sign.turn || self.turn_since);
+            *self = Replay {
+                doubtful: self.skipped && !certain,
+                untested: self.fork && !self.skipped,
+                ..Replay::default()
+            };
         } else if sign.turn {
             self.turn_since = true;
         }
+    }
+
+    /// The first figure after the replay: in a fork it stands on the parent's, so one that begins from nothing may
+    /// be the parent's own first.
+    pub(super) fn test(&mut self, from_nothing: bool) {
+        self.doubtful |= self.untested && from_nothing;
+        self.untested = false;
     }
 }

@@ -240,6 +240,9 @@ fn a_record_is_preferred_to_its_count() {
     assert_eq!(figures(&read(&mixed)), wanted);
     let swapped = head.clone() + &count(900, one, one) + &record(1_000, &id, "r1", one);
     assert_eq!(figures(&read(&swapped)), wanted[..1]);
+    let (r1, r2) = (record(1_900, &id, "r1", one), record(1_950, &id, "r2", two));
+    let swapped = head.clone() + &count(900, one, one) + &count(1_800, both, two) + &r1 + &r2;
+    assert_eq!(figures(&read(&swapped)), wanted);
     let again = read(&(head.clone() + &record(900, &id, "r1", one) + &record(950, &id, "r1", one)));
     assert_eq!(again[0].key, again[1].key);
     // A copy inside a compaction is not a record.

@@ -86,6 +86,34 @@ fn a_forks_replay_is_its_parents() {
             vec![(500, 0, 30)],
         ),
         (
+            "written slowly, without turns",
+            meta(t, &child, &fork)
+                + &meta(t + 2_000, &parent, "")
+                + &count(t + 4_000, (1_000, 0, 100), (1_000, 0, 100))
+                + &count(t + 6_000, (2_000, 0, 200), (1_000, 0, 100))
+                + &turn(t + 8_000, "")
+                + &own,
+            vec![(500, 0, 30)],
+        ),
+        (
+            "a quick answer",
+            meta(t, &child, &fork)
+                + &replayed(t, &parent, "")
+                + &turn(t + 5, "")
+                + &count(t + 400, (2_500, 0, 230), (500, 0, 30)),
+            vec![(500, 0, 30)],
+        ),
+        (
+            "a quick answer, no replay",
+            meta(t, &child, &spawn) + &turn(t + 5, "") + &count(t + 400, (500, 0, 30), (500, 0, 30)),
+            vec![(500, 0, 30)],
+        ),
+        (
+            "a moment before the replay",
+            meta(t, &child, &fork) + &replayed(t + 900, &parent, "") + &turn(t + 4_000, "") + &own,
+            vec![(500, 0, 30)],
+        ),
+        (
             "records",
             meta(t, &child, &fork)
                 + &meta(t, &parent, "")
@@ -119,4 +147,27 @@ fn after_a_doubtful_end_the_parents_file_decides() {
         + &count(-8_990_000, (1_000, 0, 100), (1_000, 0, 100))
         + &count(-8_980_000, (2_000, 0, 200), (1_000, 0, 100));
     assert_eq!(read(&slow)[0].key, read(&original)[1].key);
+}
+
+#[test]
+fn a_fork_that_begins_from_nothing_may_repeat_its_parents_calls() {
+    let (parent, child) = (v7(-9_000, 1), v7(100, 2));
+    let history = |ms: i64| {
+        turn(ms, "")
+            + &count(ms + 2_000, (1_000, 0, 100), (1_000, 0, 100))
+            + &count(ms + 4_000, (2_000, 0, 200), (1_000, 0, 100))
+    };
+    let original = read(&(meta(-9_000_000, &parent, "") + &history(-8_999_000)));
+    let keys = |seen: &[Observation]| seen.iter().map(|seen| seen.key).collect::<Vec<_>>();
+    let forked = meta(100_000, &child, &format!(r#","forked_from_id":"{parent}""#));
+    let slow = read(&(forked.clone() + &history(102_000)));
+    assert_eq!(keys(&slow), keys(&original));
+    // What stands on the parent's figures is the fork's own.
+    let own = read(&(forked + &turn(102_000, "") + &count(104_000, (2_000, 0, 200), (1_000, 0, 100))));
+    assert_ne!(own[0].key, original[1].key);
+    // So is all that a subagent does that was not given its parent's history.
+    let spawn = format!(r#","source":{{"subagent":{{"thread_spawn":{{"parent_thread_id":"{parent}"}}}}}}"#);
+    let fresh = read(&(meta(100_000, &child, &spawn) + &history(102_000)));
+    assert_eq!(fresh.len(), 2);
+    assert!(keys(&fresh).iter().all(|key| !keys(&original).contains(key)));
 }
