@@ -7,6 +7,7 @@ mod answer;
 mod arguments;
 mod attribution;
 mod daemon;
+mod lines;
 mod money;
 mod options;
 mod server;
@@ -51,7 +52,9 @@ fn main() -> ExitCode {
 
 /// Serves until the client closes our standard input.
 async fn serve(server: Server) -> ExitCode {
-    let running = match Box::pin(server.serve(rmcp::transport::stdio_pipes())).await {
+    let (input, output) = rmcp::transport::stdio_pipes();
+    let input = lines::Watched::new(input, |wrong: String| eprintln!("tokmon-mcp: {wrong}"));
+    let running = match Box::pin(server.serve((input, output))).await {
         Ok(running) => running,
         // Health checks open, ask one question and close.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {

@@ -63,6 +63,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             period: args.period.name().to_owned(),
             timezone: args.timezone.clone().unwrap_or_default(),
             session: args.session.clone(),
+            ..WasteRequest::default()
         })
         .await?;
     if context.json {

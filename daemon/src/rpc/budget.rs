@@ -63,7 +63,9 @@ impl BudgetService for Budgets {
         let state = self.0.ledger.state();
         match state.budgets.get(name.as_str()) {
             Some(account) => Ok(Response::new(self.state(account))),
-            None => Err(Kind::NotFound.status(format!("budget {name:?} not found"), None)),
+            None => {
+                Err(Kind::NotFound.status(format!("budget {:?} not found", convert::excerpt(&name)), None))
+            }
         }
     }
 

@@ -95,10 +95,15 @@ pub(super) fn zone(name: &str, default: &TimeZone) -> Result<TimeZone, Status> {
     TimeZone::get(name).map_err(|_| {
         invalid(
             "timezone",
-            format!("{name:?} is not known"),
+            format!("{:?} is not known", excerpt(name)),
             "an IANA name such as \"Europe/Berlin\"",
         )
     })
+}
+
+/// As much of somebody's text as an error quotes: what is allowed comes after it and must not be cut off.
+pub(super) fn excerpt(text: &str) -> String {
+    text.chars().take(80).collect()
 }
 
 /// A window's bounds; 0 is open. Errors: it ends before it begins.
@@ -138,7 +143,7 @@ pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Obser
         other => {
             return Err(invalid(
                 "service_tier",
-                format!("{other:?}"),
+                format!("{:?}", excerpt(other)),
                 "standard, priority, flex or batch",
             ));
         }
@@ -146,12 +151,24 @@ pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Obser
     let fast = match usage.speed.as_str() {
         "" | "normal" | "standard" => false,
         "fast" => true,
-        other => return Err(invalid("speed", format!("{other:?}"), "empty, normal or fast")),
+        other => {
+            return Err(invalid(
+                "speed",
+                format!("{:?}", excerpt(other)),
+                "empty, normal or fast",
+            ));
+        }
     };
     let us_region = match usage.region.as_str() {
         "" | "global" | "not_available" => false,
         "us" => true,
-        other => return Err(invalid("region", format!("{other:?}"), "empty, global or us")),
+        other => {
+            return Err(invalid(
+                "region",
+                format!("{:?}", excerpt(other)),
+                "empty, global or us",
+            ));
+        }
     };
     let confidence = match v1::Confidence::try_from(usage.confidence) {
         Ok(v1::Confidence::Unspecified | v1::Confidence::Reported) => Confidence::Reported,

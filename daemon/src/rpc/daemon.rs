@@ -47,7 +47,10 @@ impl DaemonService for Daemon {
         let v1::HandshakeRequest { contract, client } = request.into_inner();
         if contract != CONTRACT {
             return Err(Kind::Incompatible.status(
-                format!("client {client:?} speaks contract {contract}, this daemon speaks {CONTRACT}"),
+                format!(
+                    "client {:?} speaks contract {contract}, this daemon speaks {CONTRACT}",
+                    super::convert::excerpt(&client)
+                ),
                 Some("install the same version of tokmond and its clients, then `tokmonctl daemon restart`"),
             ));
         }

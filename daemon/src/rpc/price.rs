@@ -55,7 +55,7 @@ impl PriceService for Prices {
                 let hint = Some(
                     "set one with `tokmonctl price set`, or import a LiteLLM file with `tokmonctl price import FILE`",
                 );
-                Err(Kind::NotFound.status(format!("price of {model:?} not found"), hint))
+                Err(Kind::NotFound.status(format!("price of {:?} not found", convert::excerpt(&model)), hint))
             }
         }
     }
@@ -239,7 +239,7 @@ fn dollars(field: &'static str, text: &str) -> Result<Option<Pico>, tokmon_core:
         Some(amount) if amount >= Pico::ZERO => Ok(Some(amount)),
         _ => Err(tokmon_core::refusal::Refusal::invalid(
             field,
-            format!("{text:?}"),
+            format!("{:?}", convert::excerpt(text)),
             "dollars, e.g. 0.01",
         )),
     }
@@ -258,7 +258,11 @@ fn day_of(text: &str) -> Result<Option<i32>, tokmon_core::refusal::Refusal> {
         return Ok(None);
     }
     let date: Date = text.parse().map_err(|_| {
-        tokmon_core::refusal::Refusal::invalid("from_date", format!("{text:?} is no date"), "YYYY-MM-DD")
+        tokmon_core::refusal::Refusal::invalid(
+            "from_date",
+            format!("{:?} is no date", convert::excerpt(text)),
+            "YYYY-MM-DD",
+        )
     })?;
     Ok(Some(
         date.since(epoch()).map(|s| s.get_days()).unwrap_or_default(),

@@ -114,8 +114,10 @@ impl ReportService for Report {
             period,
             timezone,
             session,
+            agent,
         } = request.into_inner();
-        let scope = Scope::new(&self.0, &period, &timezone, &session)?;
+        let scope = Scope::new(&self.0, &period, &timezone)?;
+        let scope = scope.of_session(&self.0, &session, &agent);
         let app = self.0.clone();
         let analysis = status::read(move || {
             let by_tool = scope.report(&app, vec![Grouping::Tool])?;
@@ -127,7 +129,8 @@ impl ReportService for Report {
 
     async fn tips(&self, request: Request<v1::TipsRequest>) -> Result<Response<v1::TipsResponse>, Status> {
         let v1::TipsRequest { period, timezone } = request.into_inner();
-        let scope = Scope::new(&self.0, &period, &timezone, "")?;
+        let scope = Scope::new(&self.0, &period, &timezone)?;
+        let scope = scope.of_session(&self.0, "", "");
         let app = self.0.clone();
         let name = scope.period.name().to_owned();
         let found = status::read(move || app_tips(&app, &scope)).await?;
@@ -178,7 +181,7 @@ impl ReportService for Report {
         } = request.into_inner();
         let format = Format::parse(&format).map_err(|r| status::refusal(&r))?;
         let period = parse_export_period(&period).map_err(|r| status::refusal(&r))?;
-        let scope = Scope::new(&self.0, period.name(), &timezone, "")?;
+        let scope = Scope::new(&self.0, period.name(), &timezone)?;
         let app = self.0.clone();
         let (content, file_name) = status::read(move || {
             let now_ms = app.clock.now_ms();
@@ -214,29 +217,41 @@ struct Scope {
 }
 
 impl Scope {
-    fn new(app: &Context, period: &str, timezone: &str, session: &str) -> Result<Scope, Status> {
+    fn new(app: &Context, period: &str, timezone: &str) -> Result<Scope, Status> {
         let period = Period::parse(if period.is_empty() { "last_7_days" } else { period });
         let period = period.map_err(|r| status::refusal(&r))?;
         let zone = convert::zone(timezone, &app.config.zone)?;
         let window = period_window(period, app.clock.now_ms(), &zone);
-        let mut filter = Filter::default();
-        if period == Period::CurrentSession {
-            let state = app.ledger.state();
-            let current = state.sessions.current("").map(|(_, session)| session.to_string());
-            // Without any session the period is empty, not everything.
-            let session = if session.is_empty() {
-                current.unwrap_or_default()
-            } else {
-                session.to_owned()
-            };
-            filter.sessions = vec![session];
-        }
         Ok(Scope {
             period,
             window,
             zone,
-            filter,
+            filter: Filter::default(),
         })
+    }
+
+    /// For the period that is a session: this one, else the current one of the agent, else of whoever recorded last.
+    fn of_session(mut self, app: &Context, session: &str, agent: &str) -> Scope {
+        if self.period == Period::CurrentSession {
+            let state = app.ledger.state();
+            let current = || {
+                state
+                    .sessions
+                    .current(agent)
+                    .map(|(_, session)| session.to_string())
+            };
+            // Without any session the period is empty, not everything.
+            let session = match session {
+                "" => current().unwrap_or_default(),
+                named => named.to_owned(),
+            };
+            self.filter.sessions = vec![session];
+            self.filter.agents = Some(agent.to_owned())
+                .filter(|a| !a.is_empty())
+                .into_iter()
+                .collect();
+        }
+        self
     }
 
     fn report(&self, app: &Context, group_by: Vec<Grouping>) -> Result<Totals, LedgerError> {

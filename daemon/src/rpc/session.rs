@@ -28,7 +28,7 @@ impl SessionService for Sessions {
                     let message = if agent.is_empty() {
                         "no session yet".to_owned()
                     } else {
-                        format!("session of agent {agent:?} not found")
+                        format!("session of agent {:?} not found", convert::excerpt(&agent))
                     };
                     return Err(Kind::NotFound.status(message, Some("record something first")));
                 }
@@ -42,7 +42,7 @@ impl SessionService for Sessions {
         match found {
             Some(session) => Ok(Response::new(session)),
             None => Err(Kind::NotFound.status(
-                format!("session {id:?} not found"),
+                format!("session {:?} not found", convert::excerpt(&id)),
                 Some("see `tokmonctl session list`"),
             )),
         }

@@ -24,6 +24,7 @@ pub(super) async fn get_waste_analysis(
             .unwrap_or(PERIODS[0])
             .to_owned(),
         session: context.sessions.known(&context.caller),
+        agent: context.caller.agent.clone(),
         ..WasteRequest::default()
     };
     let found = context
