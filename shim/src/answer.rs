@@ -173,7 +173,8 @@ pub(crate) fn rows_object(rows: &[Row]) -> Value {
         .collect()
 }
 
-fn label(name: &str) -> &str {
+/// A name for people, who see nothing where there is none.
+pub(crate) fn label(name: &str) -> &str {
     if name.is_empty() { "(none)" } else { name }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use tokmon_client::v1::{Tip, TipsRequest, TipsResponse, WasteRequest, WasteResponse};
 
 use super::{Context, Failure};
-use crate::answer::{Answer, MAX_ROWS, counted, dollars, grouped, requests};
+use crate::answer::{Answer, MAX_ROWS, counted, dollars, grouped, label, requests};
 use crate::arguments::Arguments;
 use crate::money;
 
@@ -83,9 +83,10 @@ fn analysis(found: &WasteResponse) -> Answer {
         .take(MAX_ROWS)
     {
         let wasted = grouped(tool.wasted_tokens);
+        let name = label(&tool.tool);
         text.push_str(&format!(
-            "\n{}: {wasted} wasted, efficiency {}/100",
-            tool.tool, tool.score
+            "\n{name}: {wasted} wasted, efficiency {}/100",
+            tool.score
         ));
         tools.push(json!({"tool": tool.tool, "wasted_tokens": tool.wasted_tokens, "score": tool.score}));
     }
@@ -189,6 +190,9 @@ mod tests {
              Avoiding it would save $0 in 30 days."
         );
         assert_eq!(told.object.unwrap()["tools"][0]["score"], 75);
+        let mut nameless = found.clone();
+        nameless.tools[0].tool = String::new();
+        assert!(analysis(&nameless).text.contains("\n(none): 2,500 wasted"));
         let none = analysis(&WasteResponse {
             period: "all".to_owned(),
             ..WasteResponse::default()
