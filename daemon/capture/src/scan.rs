@@ -172,21 +172,21 @@ impl<S: Sink> Scanner<S> {
         self.dirs.append(&mut walk.dirs);
         let mut pending: Vec<(i64, Name)> = Vec::new();
         let mut moved = Vec::new();
-        for Seen { path, stat } in walk.files {
+        for Seen { path, stat, since_ns } in walk.files {
             let Some(text) = path.to_str() else { continue };
             match self.table.see(source, text, stat) {
                 table::Sight::Unchanged => {}
-                table::Sight::Changed(name) => pending.push((stat.mtime_ns, name)),
+                table::Sight::Changed(name) => pending.push((since_ns, name)),
                 table::Sight::Moved { from, to } => {
                     self.chunk.forgotten.push(from);
-                    moved.push((stat.mtime_ns, to));
+                    moved.push((since_ns, to));
                 }
             }
         }
-        for (mtime_ns, name) in moved {
+        for (since_ns, name) in moved {
             match self.table.get(&name).filter(|entry| entry.is_done()) {
                 Some(entry) => self.chunk.positions.push(self.position(source, &name, entry)),
-                None => pending.push((mtime_ns, name)),
+                None => pending.push((since_ns, name)),
             }
         }
         pending.sort();

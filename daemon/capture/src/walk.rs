@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs::{FileType, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tokmon_core::limits::{MAX_DEPTH, MAX_FILES};
 
@@ -25,6 +26,8 @@ pub(crate) struct Walk {
 pub(crate) struct Seen {
     pub(crate) path: PathBuf,
     pub(crate) stat: Stat,
+    /// When it was made, as well as that can be told: a restored file keeps only when it was last written.
+    pub(crate) since_ns: i64,
 }
 
 /// What tells whether a file has changed.
@@ -38,22 +41,21 @@ pub(crate) struct Stat {
 
 impl Stat {
     pub(crate) fn of(meta: &Metadata) -> Stat {
-        let since = meta
-            .modified()
-            .ok()
-            .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
         Stat {
             id: identity(meta),
             size: meta.len(),
-            mtime_ns: since
-                .and_then(|since| i64::try_from(since.as_nanos()).ok())
-                .unwrap_or(0),
+            mtime_ns: nanos(meta.modified()).unwrap_or(0),
         }
     }
 
     pub(crate) fn mtime_ms(self) -> i64 {
         self.mtime_ns / 1_000_000
     }
+}
+
+fn nanos(at: io::Result<SystemTime>) -> Option<i64> {
+    let since = at.ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_nanos()).ok()
 }
 
 #[cfg(unix)]
@@ -104,9 +106,12 @@ impl Walk {
                 &format!("more than {MAX_FILES} files, the rest is not read"),
             );
         }
+        let stat = Stat::of(meta);
+        let born_ns = nanos(meta.created()).unwrap_or(stat.mtime_ns);
         self.files.push(Seen {
             path,
-            stat: Stat::of(meta),
+            stat,
+            since_ns: stat.mtime_ns.min(born_ns),
         });
     }
 

@@ -311,6 +311,33 @@ fn older_files_come_first() {
     );
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_original_that_went_on_after_it_was_copied_still_comes_first() {
+    let mut bench = Bench::new();
+    bench.append("claude/p/z-original.jsonl", &claude("original", 1));
+    let made = fs::metadata(bench.path("claude/p/z-original.jsonl"))
+        .unwrap()
+        .created();
+    // A file system that does not know when files were made cannot tell.
+    let Ok(made) = made else { return };
+    // Its clock is coarse: the copy has to be younger.
+    let mut copies = 0;
+    while fs::metadata(bench.path("claude/p/a-copy.jsonl"))
+        .map_or(true, |meta| meta.created().unwrap() <= made)
+    {
+        fs::remove_file(bench.path("claude/p/a-copy.jsonl")).ok();
+        bench.append("claude/p/a-copy.jsonl", &claude("copy", 1));
+        copies += 1;
+        assert!(copies < 1_000_000, "the clock stands still");
+    }
+    bench.append("claude/p/z-original.jsonl", &claude("later", 1));
+    assert_eq!(
+        bench.scan(),
+        [call("original", 1), call("later", 1), call("copy", 1)]
+    );
+}
+
 #[test]
 fn what_the_sink_does_not_take_is_read_again() {
     let mut bench = Bench::new();
