@@ -39,6 +39,14 @@ impl Failure {
         Failure::of(Kind::Forbidden, message)
     }
 
+    /// Our own fault.
+    pub(crate) fn bug(what: &str) -> Failure {
+        Failure {
+            hint: Some("please report it; nothing that was acknowledged is lost".to_owned()),
+            ..Failure::of(Kind::Bug, format!("a fault in tokmond itself: {what}"))
+        }
+    }
+
     /// The configuration is wrong.
     pub(crate) fn config(message: impl Into<String>) -> Failure {
         Failure {

@@ -17,6 +17,8 @@ mod retention;
 mod rpc;
 mod usage_log;
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -66,14 +68,15 @@ struct Run {
 }
 
 fn main() -> ExitCode {
+    // A damaged file makes the database's library panic, and the ledger makes an error of that. People read the
+    // error; the place is for the log, and a trace is for nobody.
+    std::panic::set_hook(Box::new(|what| {
+        let place = what.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "stopped by a fault: {}", said(what.payload()));
+    }));
     let args = Args::parse();
-    let done = match args.command.unwrap_or(Command::Run(Run::default())) {
-        Command::Run(run) => load(run).and_then(|(paths, layers, config)| app::run(paths, layers, config)),
-        Command::Salvage { to } => salvage(&to),
-        Command::CheckConfig { run, list } => {
-            load(run).map(|(paths, _, config)| check(&paths, &config, list))
-        }
-    };
+    let obeyed = std::panic::catch_unwind(AssertUnwindSafe(|| obey(args)));
+    let done = obeyed.unwrap_or_else(|fault| Err(Failure::bug(said(&*fault))));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -84,6 +87,25 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+fn obey(args: Args) -> Result<(), Failure> {
+    match args.command.unwrap_or(Command::Run(Run::default())) {
+        Command::Run(run) => load(run).and_then(|(paths, layers, config)| app::run(paths, layers, config)),
+        Command::Salvage { to } => salvage(&to),
+        Command::CheckConfig { run, list } => {
+            load(run).map(|(paths, _, config)| check(&paths, &config, list))
+        }
+    }
+}
+
+/// What a panic said.
+fn said(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }
 
 fn load(run: Run) -> Result<(Paths, Layers, Config), Failure> {

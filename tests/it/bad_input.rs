@@ -81,3 +81,27 @@ fn output_that_nobody_reads_is_no_crash() {
     let run = tokmon_tests::env::Run::of(shell, b"");
     assert!(!run.stderr.contains("panicked"), "{run:?}");
 }
+
+#[test]
+fn a_damaged_ledger_is_told_without_a_trace_and_left_as_it_is() {
+    let mut env = Env::new();
+    env.set_var("RUST_BACKTRACE", "1");
+    for model in ["gpt-5", "claude-sonnet-4-5"] {
+        env.ctl(&["record", "--model", model, "--input", "1"]).success();
+    }
+    env.ctl(&["daemon", "stop"]).success();
+    let ledger = env.paths().ledger_file();
+    let mut bytes = std::fs::read(&ledger).expect("the ledger");
+    // All pages but the file's own header, so that the database's library meets what it never wrote.
+    bytes[4096..].fill(0xa5);
+    std::fs::write(&ledger, &bytes).expect("a damaged ledger");
+
+    env.ctl(&["status"]).exits(65).complains(&["damaged", "restore"]);
+    let said = env.paths().log_dir.join("tokmond.out");
+    let said = std::fs::read_to_string(said).expect("what the daemon said");
+    assert!(
+        !said.contains("panicked") && !said.contains("backtrace"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read(&ledger).expect("the ledger"), bytes);
+}
