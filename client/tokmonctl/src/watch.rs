@@ -123,6 +123,58 @@ async fn frame(client: &Client, args: &Args, zone: &TimeZone, screen: &Screen) -
     );
     out.push_str(&show::report::draw(&report, None, screen));
     out.push('\n');
-    out.push_str(&log::draw(&latest, zone, screen));
-    Ok(out)
+    let rows = terminal_size::terminal_size().map(|(_, height)| usize::from(height.0));
+    let records = |most: usize| log::draw(&latest[latest.len().saturating_sub(most)..], zone, screen);
+    Ok(fitted(out, records, rows))
+}
+
+/// Totals and as many of the newest records as the terminal has rows for. What is higher would scroll away at its
+/// top, where the totals are.
+fn fitted(totals: String, records: impl Fn(usize) -> String, rows: Option<usize>) -> String {
+    let all = records(usize::MAX);
+    // The cursor stands below the last line.
+    let Some(rows) = rows.map(|r| r.saturating_sub(1)) else {
+        return totals + &all;
+    };
+    let (upper, lower) = (totals.lines().count(), all.lines().count());
+    if upper + lower <= rows {
+        return totals + &all;
+    }
+    // The records' own head is two lines.
+    let room = rows.saturating_sub(upper + 2);
+    if room > 0 {
+        return totals + &records(room);
+    }
+    let kept = rows.saturating_sub(1);
+    if upper <= kept {
+        return totals;
+    }
+    let mut cut: String = totals.lines().take(kept).flat_map(|line| [line, "\n"]).collect();
+    cut.push_str("… the terminal is too low for the rest\n");
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_low_terminal_keeps_the_totals() {
+        let totals = || "title\n\na\nb\nc\n".to_owned();
+        let records = |most: usize| {
+            let lines = (0..10.min(most)).map(|n| format!("{n}\n")).collect::<String>();
+            format!("head\nrule\n{lines}")
+        };
+        for (rows, lines, last) in [
+            (None, 17, "9"),
+            (Some(50), 17, "9"),
+            (Some(12), 11, "3"),
+            (Some(7), 5, "c"),
+            (Some(4), 3, "… the terminal is too low for the rest"),
+        ] {
+            let drawn = fitted(totals(), records, rows);
+            assert_eq!(drawn.lines().count(), lines, "{rows:?}:\n{drawn}");
+            assert_eq!(drawn.lines().last(), Some(last), "{rows:?}");
+        }
+    }
 }
