@@ -12,6 +12,7 @@ mod sink;
 mod source;
 mod status;
 mod tail;
+mod unpack;
 mod walk;
 mod watch;
 

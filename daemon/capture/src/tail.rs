@@ -10,6 +10,7 @@ use std::path::Path;
 use tokmon_core::limits::MAX_LINE_BYTES;
 
 use crate::agents::is_whole_line;
+use crate::unpack::Unpacked;
 use crate::walk::Stat;
 
 /// Bytes that are read at once; the buffer grows only for longer lines.
@@ -103,9 +104,7 @@ impl Tail {
     /// A compressed file is finished: it is read as a whole, and its mark is its packed size.
     fn unpack(&mut self, file: File, stat: Stat, to: &mut dyn Lines) -> io::Result<()> {
         to.restart();
-        let packed = io::BufReader::new(file);
-        let decoder = ruzstd::decoding::StreamingDecoder::new(packed).map_err(io::Error::other)?;
-        let mut limited = decoder.take(MAX_UNPACKED);
+        let mut limited = Unpacked::new(io::BufReader::new(file)).take(MAX_UNPACKED);
         self.stream(&mut limited, 0, to, true)?;
         if limited.limit() == 0 {
             let problem = format!("unpacks to more than {MAX_UNPACKED} bytes, the rest is not read");

@@ -92,8 +92,7 @@ impl Walk {
     fn file(&mut self, agent: Agent, path: PathBuf, meta: &Metadata) {
         if !path
             .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| agent.owns(name))
+            .is_some_and(|name| agent.owns(&name.to_string_lossy()))
         {
             return;
         }
@@ -173,8 +172,7 @@ fn worth_a_look(kind: FileType, path: &Path, agent: Agent) -> bool {
         || kind.is_file()
             && path
                 .file_name()
-                .and_then(|name| name.to_str())
-                .is_none_or(|name| agent.owns(name))
+                .is_some_and(|name| agent.owns(&name.to_string_lossy()))
 }
 
 /// It is not there (any more): no reason to complain.
@@ -251,6 +249,20 @@ mod tests {
         let walk = Walk::of(Agent::ClaudeCode, root.path(), 0);
         assert_eq!(names(&walk, root.path()), ["a/one.jsonl"]);
         assert_eq!(walk.problem, None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_transcript_that_cannot_be_named_is_reported() {
+        use std::os::unix::ffi::OsStrExt;
+        let root = tempfile::tempdir().unwrap();
+        let named = |name: &[u8]| root.path().join(std::ffi::OsStr::from_bytes(name));
+        std::fs::write(named(b"\xff.txt"), "").unwrap();
+        assert_eq!(Walk::of(Agent::ClaudeCode, root.path(), 0).problem, None);
+        std::fs::write(named(b"\xff.jsonl"), "{}\n").unwrap();
+        let walk = Walk::of(Agent::ClaudeCode, root.path(), 0);
+        assert!(walk.files.is_empty());
+        assert!(walk.problem.unwrap().contains("not UTF-8"));
     }
 
     #[test]
