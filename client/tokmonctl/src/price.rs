@@ -265,7 +265,7 @@ fn draw(prices: &[Price], screen: &Screen) -> String {
         figures("Cache read", 1),
         figures("Write 5 min", 5),
         figures("Write 1 h", 6),
-        text("From", 7),
+        text("From", 3),
         text("Long context", 8),
         text("Origin", 2),
     ]);

@@ -185,7 +185,7 @@ pub(crate) const KEYS: &[Key] = &[
         "waste.read_loop.seconds",
         Allowed::Int(1, 3_600),
         "60",
-        "The window.",
+        "How long calls of the same read tool count together, in seconds.",
     ),
     key(
         "waste.read_loop.tools",
@@ -221,7 +221,7 @@ pub(crate) const KEYS: &[Key] = &[
         "waste.duplicate_request.seconds",
         Allowed::Int(1, 3_600),
         "300",
-        "The window.",
+        "How long the same request counts as made again, in seconds.",
     ),
     key(
         "embeddings.daily_tokens",
