@@ -14,6 +14,8 @@ use crate::{peers, process};
 const CALLS: u64 = 1_000;
 /// Durable records in a round.
 const RECORDS: u64 = 300;
+/// Syncs that are timed before a round.
+const SYNCS: u64 = 50;
 /// One fdatasync on the machine that the goals were set on, in milliseconds.
 const GOAL_SYNC_MS: f64 = 0.1;
 const CLIENTS: u64 = 64;
@@ -84,9 +86,10 @@ pub(crate) fn record(bench: &Bench) {
         sync.push(median(&peers::fdatasyncs(&dir, RECORDS)));
     }
     daemon.stop();
-    let slow = (median(&sync) / GOAL_SYNC_MS).max(1.0);
+    // One sync per commit: a slower disk costs what its sync costs more.
+    let slower = (median(&sync) - GOAL_SYNC_MS).max(0.0);
     let (none, told) = (Peer::none(), Target::Told);
-    let goal = Target::AtMost(0.6 * slow);
+    let goal = Target::AtMost(0.6 + slower);
     bench
         .figures
         .add("one fdatasync of this disk", "ms", &sync, told, &none);
@@ -123,9 +126,11 @@ fn many(bench: &Bench, call: Call) {
     let warm = clients_round(clients.clone(), year, call, 0, EACH);
     bench.runtime.block_on(warm);
     let (mut rate, mut p50, mut p99) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut cpu, mut own) = (Vec::new(), Vec::new());
+    let (mut cpu, mut own, mut sync) = (Vec::new(), Vec::new(), Vec::new());
+    let dir = bench.scratch("clients");
     let spent_by = |pid| process::cpu_seconds(pid).unwrap_or(f64::NAN);
     for round in 1..=RUNS as u64 {
+        sync.push(median(&peers::fdatasyncs(&dir, SYNCS)));
         let before = (spent_by(daemon.pid()), spent_by(std::process::id()));
         let begin = Instant::now();
         let task = clients_round(clients.clone(), year, call, round * CLIENTS * EACH, EACH);
@@ -148,11 +153,14 @@ fn many(bench: &Bench, call: Call) {
     );
     daemon.stop();
     let none = Peer::none();
+    // A disk that takes 2 ms may halve it, no more.
+    let slower = (median(&sync) - GOAL_SYNC_MS) / (2.0 - GOAL_SYNC_MS);
+    let slower = 1.0 + slower.clamp(0.0, 1.0);
     bench.figures.add(
-        "64 clients at once, acknowledged and durable",
+        "64 clients, acknowledged, durable (goal by disk)",
         "records/s",
         &rate,
-        Target::AtLeast(20_000.0),
+        Target::AtLeast(20_000.0 / slower),
         &bench.beside_sqlite("one commit per record", |found| {
             vec![1e3 / median(&found.commit_ms)]
         }),
@@ -161,7 +169,13 @@ fn many(bench: &Bench, call: Call) {
         bench.figures.add(what, unit, samples, target, &none);
     };
     add("each record, p50", "ms", &p50, Target::Told);
-    add("each record, p99", "ms", &p99, Target::AtMost(10.0));
+    add(
+        "each record, p99 (goal by disk)",
+        "ms",
+        &p99,
+        Target::AtMost(10.0 * slower),
+    );
+    add("one fdatasync of this disk", "ms", &sync, Target::Told);
     add("processor time of the daemon", "µs/record", &cpu, Target::Told);
     add(
         "processor time of the 64 clients",
