@@ -18,7 +18,13 @@ pub(crate) fn run(context: &Context) -> Result<(), Failure> {
         let value = json!({"socket": socket, "target": format!("unix:{socket}"), "authority": AUTHORITY, "package": "tokmon.v1", "contract": tokmon_proto::CONTRACT});
         return show::print(&to_json::document(&value));
     }
-    show::print(&text(&socket))
+    // Ready lines stay whole, so that they can be copied.
+    let screen = context.screen();
+    let line = |line: &str| match line.contains(&socket) {
+        true => format!("{line}\n"),
+        false => format!("{}\n", screen.fold(line, 0)),
+    };
+    show::print(&text(&socket).lines().map(line).collect::<String>())
 }
 
 fn text(socket: &str) -> String {
