@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -198,6 +198,9 @@ fn open_output(file: &Path) -> io::Result<(File, u64)> {
         output.set_len(0)?;
     }
     let length = output.metadata()?.len();
+    // On a full disk the daemon could not say why it does not start: find out before.
+    (&output).write_all(b"\n")?;
+    output.set_len(length)?;
     Ok((output, length))
 }
 
@@ -358,6 +361,24 @@ mod tests {
             .unwrap_err();
         assert_eq!(error.kind(), Kind::NotFound);
         assert!(error.message.contains("none"), "{error}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_found_before_the_daemon_starts() {
+        let error = open_output(Path::new("/dev/full")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(cannot("write", Path::new("x"), &error).kind(), Kind::Unavailable);
+    }
+
+    #[test]
+    fn what_the_daemon_said_before_is_kept() {
+        let (_dir, paths) = home();
+        create_private(&paths.log_dir).unwrap();
+        let file = paths.log_dir.join(OUTPUT_NAME);
+        fs::write(&file, "before\n").unwrap();
+        let (_, length) = open_output(&file).unwrap();
+        assert_eq!((length, output(&paths).as_str()), (7, "before\n"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod rpc;
 mod usage_log;
 
 use std::any::Any;
+use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -80,10 +81,10 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("tokmond: {failure}");
-            if let Some(hint) = failure.hint() {
-                eprintln!("hint: {hint}");
-            }
+            let hint = failure.hint().map(|hint| format!("hint: {hint}\n"));
+            let text = format!("tokmond: {failure}\n{}", hint.unwrap_or_default());
+            // On a full disk nobody can be told; the exit code remains.
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
             ExitCode::from(failure.exit_code())
         }
     }
@@ -117,19 +118,24 @@ fn load(run: Run) -> Result<(Paths, Layers, Config), Failure> {
 }
 
 fn check(paths: &Paths, config: &Config, list: bool) {
-    println!("{}: ok", paths.config_file().display());
-    if !list {
-        return;
-    }
-    for (setting, key) in config.settings.iter().zip(KEYS) {
-        println!("\n{} = {}   ({})", key.name, setting.value, setting.origin.name());
-        println!(
-            "    {} Allowed: {}. Default: {}.",
+    let mut text = format!("{}: ok\n", paths.config_file().display());
+    for (setting, key) in config.settings.iter().zip(KEYS).filter(|_| list) {
+        text.push_str(&format!(
+            "\n{} = {}   ({})\n    {} Allowed: {}. Default: {}.\n",
+            key.name,
+            setting.value,
+            setting.origin.name(),
             key.help,
             key.allowed.describe(),
             key.default
-        );
+        ));
     }
+    print(&text);
+}
+
+/// A reader who went away is a quiet end.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 fn salvage(to: &std::path::Path) -> Result<(), Failure> {
@@ -138,12 +144,12 @@ fn salvage(to: &std::path::Path) -> Result<(), Failure> {
     let ledger = paths.ledger_file();
     let saved =
         RedbStore::salvage(&ledger, to).map_err(|e| Failure::ledger(&ledger, &LedgerError::Store(e)))?;
-    println!(
-        "{}: {} entries saved, {} missing (purged before, or lost). Put it in place with `tokmonctl ledger restore {}`.",
+    print(&format!(
+        "{}: {} entries saved, {} missing (purged before, or lost). Put it in place with `tokmonctl ledger restore {}`.\n",
         to.display(),
         saved.entries,
         saved.missing,
         to.display()
-    );
+    ));
     Ok(())
 }

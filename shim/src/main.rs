@@ -13,6 +13,7 @@ mod options;
 mod server;
 mod tools;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use options::{Action, USAGE};
@@ -20,8 +21,8 @@ use rmcp::ServiceExt;
 use rmcp::service::{QuitReason, ServerInitializeError};
 use server::Server;
 
-/// Exit code for a wrong command line.
-const EX_USAGE: u8 = 64;
+/// Exit code for a wrong command line, the same as of the other programs.
+const EX_USAGE: u8 = 2;
 /// Exit code for a fault of the program.
 const EX_SOFTWARE: u8 = 70;
 /// Exit code for a client that does not speak the protocol.
@@ -31,11 +32,14 @@ fn main() -> ExitCode {
     let tools = match options::parse(std::env::args_os().skip(1)) {
         Ok(Action::Serve(tools)) => tools,
         Ok(Action::Version) => {
-            println!("tokmon-mcp {}", env!("CARGO_PKG_VERSION"));
+            put(
+                std::io::stdout(),
+                &format!("tokmon-mcp {}", env!("CARGO_PKG_VERSION")),
+            );
             return ExitCode::SUCCESS;
         }
         Ok(Action::Help) => {
-            println!("{USAGE}");
+            put(std::io::stdout(), USAGE);
             return ExitCode::SUCCESS;
         }
         Err(wrong) => return fail(EX_USAGE, &format!("{wrong}\n\n{USAGE}")),
@@ -53,7 +57,7 @@ fn main() -> ExitCode {
 /// Serves until the client closes our standard input.
 async fn serve(server: Server) -> ExitCode {
     let (input, output) = rmcp::transport::stdio_pipes();
-    let input = lines::Watched::new(input, |wrong: String| eprintln!("tokmon-mcp: {wrong}"));
+    let input = lines::Watched::new(input, |wrong: String| tell(&wrong));
     let running = match Box::pin(server.serve((input, output))).await {
         Ok(running) => running,
         // Health checks open, ask one question and close.
@@ -77,6 +81,15 @@ async fn serve(server: Server) -> ExitCode {
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
-    eprintln!("tokmon-mcp: {message}");
+    tell(message);
     ExitCode::from(code)
+}
+
+fn tell(message: &str) {
+    put(std::io::stderr(), &format!("tokmon-mcp: {message}"));
+}
+
+/// Writes a line. A client that closed its end needs no line and must not end us.
+fn put(mut to: impl Write, line: &str) {
+    let _ = writeln!(to, "{line}");
 }

@@ -266,7 +266,7 @@ fn the_command_line() {
             .contains("--tools minimal")
     );
     let wrong = run(&["--tools", "none"], "");
-    assert_eq!(wrong.status.code(), Some(64));
+    assert_eq!(wrong.status.code(), Some(2));
     assert!(wrong.stdout.is_empty());
     let said = String::from_utf8(wrong.stderr).unwrap();
     assert!(

@@ -105,3 +105,15 @@ fn a_damaged_ledger_is_told_without_a_trace_and_left_as_it_is() {
     );
     assert_eq!(std::fs::read(&ledger).expect("the ledger"), bytes);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_message_that_cannot_be_written_leaves_the_exit_code() {
+    let env = Env::new();
+    let mut shell = env.command("sh");
+    let program = tokmon_tests::binaries::tokmond();
+    shell
+        .arg("-c")
+        .arg(format!("{} run --set nope=1 2>/dev/full", program.display()));
+    assert_eq!(tokmon_tests::env::Run::of(shell, b"").code, 78);
+}
