@@ -29,23 +29,31 @@ impl Root {
     }
 }
 
+/// Where Anthropic's desktop app keeps what its agents do.
+const DESKTOP: &str = "Claude/local-agent-mode-sessions";
+
 /// Finds every place to look at: `CLAUDE_CONFIG_DIR` (a comma-separated list of configuration directories or their
-/// `projects/`), else `$XDG_CONFIG_HOME/claude` and `~/.claude`; `CODEX_HOME` (also a list), else `~/.codex`, each
-/// with its live and its archived sessions. Those that do not exist are included, marked absent.
+/// `projects/`), else `$XDG_CONFIG_HOME/claude`, `~/.claude` and the sessions of the desktop app; `CODEX_HOME` (also a
+/// list), else `~/.codex`, each with its live and its archived sessions. Those that do not exist are included, marked absent.
 pub fn find_roots(vars: impl Fn(&str) -> Option<OsString>, home: &Path) -> Vec<Root> {
     let mut dirs = Vec::new();
     let claude = list(vars("CLAUDE_CONFIG_DIR"));
     if claude.is_empty() {
         let config = vars("XDG_CONFIG_HOME")
             .map(PathBuf::from)
-            .filter(|dir| dir.is_absolute());
+            .filter(|dir| dir.is_absolute())
+            .unwrap_or_else(|| home.join(".config"));
+        let desktop = if cfg!(target_os = "macos") {
+            home.join("Library/Application Support")
+        } else {
+            vars("APPDATA")
+                .filter(|_| cfg!(windows))
+                .map_or_else(|| config.clone(), PathBuf::from)
+        };
         dirs.push((Agent::ClaudeCode, home.join(".claude/projects")));
-        dirs.push((
-            Agent::ClaudeCode,
-            config
-                .unwrap_or_else(|| home.join(".config"))
-                .join("claude/projects"),
-        ));
+        dirs.push((Agent::ClaudeCode, config.join("claude/projects")));
+        // Each of its sessions has a configuration directory of its own somewhere below.
+        dirs.push((Agent::ClaudeCode, desktop.join(DESKTOP)));
     }
     for dir in claude {
         let dir = if dir.file_name() == Some(OsStr::new("projects")) {
@@ -106,12 +114,17 @@ mod tests {
         let home = Path::new("/h");
         let claude = |dir: &str| (Agent::ClaudeCode, PathBuf::from(dir));
         let codex = |dir: &str| (Agent::Codex, PathBuf::from(dir));
+        let desktop = |config: &str| match cfg!(target_os = "macos") {
+            true => format!("/h/Library/Application Support/{DESKTOP}"),
+            false => format!("{config}/{DESKTOP}"),
+        };
         for (vars, wanted) in [
             (
                 vec![],
                 vec![
                     claude("/h/.claude/projects"),
                     claude("/h/.config/claude/projects"),
+                    claude(&desktop("/h/.config")),
                     codex("/h/.codex/sessions"),
                     codex("/h/.codex/archived_sessions"),
                 ],
@@ -134,6 +147,7 @@ mod tests {
                 vec![
                     claude("/h/.claude/projects"),
                     claude("/x/claude/projects"),
+                    claude(&desktop("/x")),
                     codex("/c/sessions"),
                     codex("/c/archived_sessions"),
                 ],
@@ -153,8 +167,8 @@ mod tests {
         let roots = find_roots(|_| None, home.path());
         let absent: Vec<bool> = roots.iter().map(|root| root.absent).collect();
         #[cfg(unix)]
-        assert_eq!(absent, [false, true, true]);
-        #[cfg(not(unix))]
         assert_eq!(absent, [false, true, true, true]);
+        #[cfg(not(unix))]
+        assert_eq!(absent, [false, true, true, true, true]);
     }
 }

@@ -93,9 +93,11 @@ impl<'a> Reader<'a> {
                 if self.peek()? != b'"' {
                     return Err(Problem::malformed(self.at));
                 }
+                let quoted = self.at;
                 let key = self.string()?;
+                let spelt = plain(key, &self.text[quoted..self.at]);
                 self.expect(b':')?;
-                member(self, key)?;
+                member(self, &spelt)?;
                 if !self.eat(b',')? {
                     break;
                 }
@@ -299,6 +301,17 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A key without its escapes, which hardly any has.
+fn plain<'a>(inside: &'a [u8], quoted: &[u8]) -> Cow<'a, [u8]> {
+    if memchr::memchr(b'\\', inside).is_none() {
+        return Cow::Borrowed(inside);
+    }
+    match serde_json::from_slice::<String>(quoted) {
+        Ok(text) => Cow::Owned(text.into_bytes()),
+        Err(_) => Cow::Borrowed(inside),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,6 +367,12 @@ mod tests {
             Reader::new(b"\"\\q\xff\"").text().unwrap().as_deref(),
             Some("\\q\u{fffd}")
         );
+    }
+
+    #[test]
+    fn keys_are_what_they_spell() {
+        let text = br#"{"input\u005ftokens":1,"a\"b":2,"\q":3}"#;
+        assert_eq!(keys(text).unwrap(), ["input_tokens", "a\"b", "\\q"]);
     }
 
     #[test]
