@@ -81,17 +81,16 @@ pub(crate) fn watched(runtime: &tokio::runtime::Runtime, mut command: Command) -
         let _read = output.read_to_end(&mut all);
         all
     });
-    let (mut peak, mut cpu) = (None, None);
+    let mut peak = None;
     // It is not waited for before it was looked at for the last time: an ended child keeps its figures until then.
     while !ended(child.id()) {
         peak = peak_mb(child.id()).or(peak);
         runtime.block_on(async { tokio::time::sleep(LOOK).await });
     }
-    let wall = begin.elapsed();
-    cpu = cpu_seconds(child.id()).or(cpu);
+    let cpu = cpu_seconds(child.id());
     let status = child.wait().expect("the child is ours");
     Ran {
-        wall,
+        wall: begin.elapsed(),
         cpu,
         peak,
         stdout: reader.join().expect("the reader ends"),
@@ -99,7 +98,7 @@ pub(crate) fn watched(runtime: &tokio::runtime::Runtime, mut command: Command) -
     }
 }
 
-/// Without `/proc` this says that it ended, and the caller waits for the end.
+/// Without `/proc` this says yes, and the caller waits for the end.
 fn ended(pid: u32) -> bool {
     match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => stat
