@@ -260,7 +260,7 @@ impl<S: Sink> Scanner<S> {
                 return Ok(());
             }
         };
-        let after = feed.close(stat, self.shared.now_ms().saturating_sub(OPEN_MS));
+        let after = feed.close(stat, self.shared.now_ms());
         let position = self.position(source, name, &after);
         self.shared.read_one(source, entry.counts(), after.counts());
         self.table.put(name, after);

@@ -1,10 +1,10 @@
 //! From the lines of one file to chunks: at most so many observations each, and a position never ahead of them.
 
-use tokmon_core::limits::MAX_BATCH;
+use tokmon_core::limits::{MAX_AHEAD_MS, MAX_BATCH};
 use tokmon_ledger::Chunk;
 
 use super::table::Entry;
-use super::{CHUNK_OBSERVATIONS, failure, settle};
+use super::{CHUNK_OBSERVATIONS, OPEN_MS, failure, settle};
 use crate::agents::{Agent, Found, Origin, Parser};
 use crate::shared::Shared;
 use crate::sink::{Outcome, Sink, SinkError};
@@ -51,7 +51,7 @@ impl<S: Sink> Feed<'_, S> {
     }
 
     /// The file has been read to its end.
-    pub(super) fn close(mut self, stat: Stat, open_since_ms: i64) -> Entry {
+    pub(super) fn close(mut self, stat: Stat, now_ms: i64) -> Entry {
         self.parser.settle(&mut self.found);
         self.collect();
         let latest = self
@@ -59,12 +59,14 @@ impl<S: Sink> Feed<'_, S> {
             .observations
             .iter()
             .map(|seen| seen.at_ms)
+            // What lies further ahead the ledger does not take.
+            .filter(|at_ms| *at_ms <= now_ms.saturating_add(MAX_AHEAD_MS))
             .max()
             .unwrap_or(0);
         self.shared.source(self.source, |status| {
             status.last_record_ms = status.last_record_ms.max(latest)
         });
-        self.entry(stat, open_since_ms)
+        self.entry(stat, now_ms.saturating_sub(OPEN_MS))
     }
 
     fn entry(&self, read: Stat, open_since_ms: i64) -> Entry {

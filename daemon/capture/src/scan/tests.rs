@@ -339,6 +339,15 @@ fn an_original_that_went_on_after_it_was_copied_still_comes_first() {
 }
 
 #[test]
+fn a_call_from_the_future_is_not_the_latest() {
+    let mut bench = Bench::new();
+    let ahead = claude("ahead", 1).replace("2026-", "2226-");
+    bench.append("claude/p/a.jsonl", &(claude("a", 1) + &ahead));
+    assert_eq!(bench.scan().len(), 2);
+    assert_eq!(bench.status(0).last_record_ms, 1_795_166_102_000);
+}
+
+#[test]
 fn what_the_sink_does_not_take_is_read_again() {
     let mut bench = Bench::new();
     bench.append("claude/p/a.jsonl", &claude("a", 1));

@@ -137,6 +137,8 @@ impl Parser {
             let tool = self.names.get("");
             let part = Call {
                 part: Some(*position),
+                // Fast is how the call's own model answers; an adviser's keeps its pace.
+                fast: call.fast && model == call.model,
                 model,
                 tokens: *tokens,
                 cost: None,

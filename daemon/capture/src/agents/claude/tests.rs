@@ -342,24 +342,26 @@ fn calls_inside_a_call_are_their_own() {
     let iterations = r#","iterations":[{"type":"message","input_tokens":6,"output_tokens":9},{"type":"advisor_message","model":"claude-haiku-4-5","input_tokens":100,"output_tokens":20,"cache_creation":{"ephemeral_1h_input_tokens":5}},{"type":"compaction","input_tokens":7,"output_tokens":1}]"#;
     let text = line("m1", "02", "9", "\"end_turn\"", "", iterations);
     // Told twice, as every line of a call repeats the usage.
-    let found = read(&format!("{text}{text}"));
-    let mut got: Vec<_> = found
-        .observations
-        .iter()
-        .map(|seen| (&*seen.model, seen.tokens.to_array()))
-        .collect();
+    let twice = read(&format!("{text}{text}")).observations;
+    let figures = |seen: &Observation| (seen.model.to_string(), seen.tokens.to_array());
+    let mut got: Vec<_> = twice.iter().map(figures).collect();
     got.sort();
     assert_eq!(
         got,
         [
-            ("claude-haiku-4-5", [100, 20, 0, 0, 0, 5, 0, 0, 0, 0, 0]),
-            ("claude-opus-4-8", [6, 9, 0, 40, 0, 0, 0, 0, 0, 0, 0]),
-            ("claude-opus-4-8", [7, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            ("claude-haiku-4-5".into(), [100, 20, 0, 0, 0, 5, 0, 0, 0, 0, 0]),
+            ("claude-opus-4-8".into(), [6, 9, 0, 40, 0, 0, 0, 0, 0, 0, 0]),
+            ("claude-opus-4-8".into(), [7, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
         ]
     );
     for null in [r#","iterations":null"#, r#","iterations":[null,3,{"type":null}]"#] {
         only(&line("m1", "02", "9", "\"end_turn\"", "", null));
     }
+    let fast = read(&text.replace(r#","iterations""#, r#","speed":"fast","iterations""#)).observations;
+    assert!(
+        fast.iter()
+            .all(|seen| seen.fast == (&*seen.model == "claude-opus-4-8"))
+    );
 }
 
 #[test]
