@@ -110,9 +110,9 @@ fn draw(a: &ExplainResponse, zone: &TimeZone, screen: &Screen) -> String {
     }
     let t = a.tokens.unwrap_or_default();
     let together = format!(
-        "{}: {} calls, {} input, {} output, {} cache write, {} cache read, ${}; {}.\n",
+        "{}: {}, {} input, {} output, {} cache write, {} cache read, ${}; {}.\n",
         screen.bold("Together"),
-        count(a.requests),
+        calls(a.requests),
         count(input(&t)),
         count(output(&t)),
         count(cache_write(&t)),
@@ -136,6 +136,10 @@ fn draw(a: &ExplainResponse, zone: &TimeZone, screen: &Screen) -> String {
         ));
     }
     out
+}
+
+fn calls(number: u64) -> String {
+    format!("{} {}", count(number), if number == 1 { "call" } else { "calls" })
 }
 
 fn dropped(lines: u64) -> String {

@@ -355,10 +355,9 @@ impl Draft {
                 model: model.clone(),
             });
         }
-        let what = format!(
-            "own price of {:?}",
-            format!("{provider}/{model}").chars().take(80).collect::<String>()
-        );
+        let separator = if provider.is_empty() { "" } else { "/" };
+        let name: String = format!("{provider}{separator}{model}").chars().take(80).collect();
+        let what = format!("own price of {name:?}");
         Err(Refusal::NotFound { what })
     }
 

@@ -10,7 +10,7 @@ use crate::totals::{Report, Sum};
 /// The report as a table with its remarks. With a zone the last call of each row is shown.
 pub(crate) fn draw(report: &Report, last_in: Option<&TimeZone>, screen: &Screen) -> String {
     if report.lines.is_empty() {
-        return format!("No calls in this span.\n{}", remarks(report, screen));
+        return format!("No calls found.\n{}", remarks(report, screen));
     }
     let reasoning = report.totals.tokens.reasoning > 0;
     let mut columns: Vec<Column> = report
@@ -182,7 +182,7 @@ mod tests {
                 colour: false,
             },
         );
-        assert_eq!(text, "No calls in this span.\n");
+        assert_eq!(text, "No calls found.\n");
     }
 
     #[test]

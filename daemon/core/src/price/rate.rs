@@ -44,16 +44,19 @@ impl Rate {
         if text.trim().is_empty() {
             return Ok(None);
         }
+        // A price that rounds to nothing would make a model free without a word.
+        let digits = text.split(['e', 'E']).next().unwrap_or_default();
+        let vanishes = |rate: Rate| rate == Rate::ZERO && digits.bytes().any(|b| (b'1'..=b'9').contains(&b));
         match Rate::parse_per_million(text) {
-            Some(rate) => Ok(Some(rate)),
-            None => Err(Refusal::invalid(field, quoted(text), RATE_ALLOWED)),
+            Some(rate) if !vanishes(rate) => Ok(Some(rate)),
+            _ => Err(Refusal::invalid(field, quoted(text), RATE_ALLOWED)),
         }
     }
 }
 
 /// What a price may be, in words.
 pub(super) const RATE_ALLOWED: &str =
-    "dollars per million tokens as a decimal number from 0 to 1000000, e.g. 0.30";
+    "dollars per million tokens as a decimal number from 0 to 1000000, in steps of 0.000001, e.g. 0.30";
 
 /// The value as it stands in a message: shortened, so that an abusive one does not fill the log.
 pub(super) fn quoted(text: &str) -> String {
@@ -232,11 +235,22 @@ mod tests {
 
     #[test]
     fn fields_are_refused_by_name() {
-        for text in ["-1", "NaN", "inf", "1,5", "three", "1000001", "1e400", "$3"] {
+        for text in [
+            "-1",
+            "NaN",
+            "inf",
+            "1,5",
+            "three",
+            "1000001",
+            "1e400",
+            "$3",
+            "0.0000004",
+        ] {
             let error = Rate::from_field("cache_read", text).unwrap_err();
             assert!(error.to_string().starts_with("cache_read: "), "{error}");
         }
         assert_eq!(Rate::from_field("input", "  "), Ok(None));
+        assert_eq!(Rate::from_field("input", "0e5"), Ok(Some(Rate::ZERO)));
         for text in ["0", "-1", "NaN", "1001", "1/0", "0/3", "5/-3", "1e-9", "2/"] {
             assert!(Factor::from_field("batch", text).is_err(), "{text}");
         }
