@@ -216,9 +216,7 @@ impl Writer {
             }
             self.shared.publish(&self.draft.state);
         }
-        for answer in answers {
-            answer.deliver(&self.shared);
-        }
+        answers::deliver(answers, &self.shared);
         Ok(())
     }
 

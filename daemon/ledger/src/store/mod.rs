@@ -317,6 +317,13 @@ pub trait Store: Send + Sync + 'static {
     /// One session's row. `session` is unique together with its agent; an empty agent finds any.
     fn session(&self, agent: &str, session: &str) -> Result<Option<SessionRow>>;
 
+    /// The rows of several sessions, by agent and session, in the order they are asked for: each as of [`Store::session`].
+    fn sessions_of(&self, who: &[(Name, Name)]) -> Result<Vec<Option<SessionRow>>> {
+        who.iter()
+            .map(|(agent, session)| self.session(agent, session))
+            .collect()
+    }
+
     /// Every session's row whose last call is at or after `from_ms`, in no order.
     fn sessions(&self, from_ms: i64, visit: &mut dyn FnMut(SessionRow)) -> Result<()>;
 

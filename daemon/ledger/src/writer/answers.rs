@@ -1,6 +1,9 @@
 //! Answers that wait until what they tell of is durable.
 
+use std::collections::HashMap;
+
 use tokio::sync::OwnedSemaphorePermit;
+use tokmon_core::Name;
 use tokmon_core::budget::Crossing;
 use tokmon_core::entry::Record;
 use tokmon_core::price::Costing;
@@ -29,17 +32,26 @@ pub(crate) struct Pending {
     pub(crate) alerts: Vec<Crossing>,
 }
 
-impl Answer {
-    /// Says that it is done. Who asked may have gone away; then nobody hears it.
-    pub(crate) fn deliver(self, shared: &Shared) {
-        match self {
-            Answer::Record(reply, pending) => drop(reply.send(receipts(shared, pending))),
+/// The totals of the sessions that the answers tell of, by agent and session.
+type Sessions = HashMap<(Name, Name), SessionRow>;
+
+/// Says to all of them that it is done. Who asked may have gone away; then nobody hears it.
+pub(crate) fn deliver(answers: Vec<Answer>, shared: &Shared) {
+    let sessions = sessions(&answers, shared);
+    for answer in answers {
+        match answer {
+            Answer::Record(reply, pending) => drop(reply.send(match &sessions {
+                Ok(sessions) => Ok(receipts(sessions, pending)),
+                Err(why) => Err(LedgerError::Unavailable(why.clone())),
+            })),
             Answer::Change(reply, entries) => drop(reply.send(Ok(entries))),
             Answer::Import(reply, imported, _permit) => drop(reply.send(Ok(imported))),
             Answer::Reprice(reply, changed, _permit) => drop(reply.send(Ok(changed))),
         }
     }
+}
 
+impl Answer {
     /// Says that it was not done, or that nobody knows.
     pub(crate) fn fail(self, error: LedgerError) {
         match self {
@@ -51,42 +63,55 @@ impl Answer {
     }
 }
 
-fn receipts(shared: &Shared, pending: Vec<Pending>) -> Result<Vec<Receipt>, LedgerError> {
-    let mut receipts: Vec<Receipt> = Vec::with_capacity(pending.len());
-    for pending in pending {
-        let who = &pending.record.seen.who;
-        let same = |r: &&Receipt| r.session.session == who.session && r.session.agent == who.agent;
-        let session = match receipts.last().filter(same) {
-            Some(former) => former.session.clone(),
-            None => session(shared, &pending.record)?,
-        };
-        receipts.push(Receipt {
-            seq: pending.seq,
-            outcome: pending.outcome,
-            record: pending.record,
-            costing: pending.costing,
-            session,
-            alerts: pending.alerts,
-        });
-    }
-    Ok(receipts)
+fn receipts(sessions: &Sessions, pending: Vec<Pending>) -> Vec<Receipt> {
+    let receipt = |pending: Pending| Receipt {
+        session: row(sessions, &pending.record),
+        seq: pending.seq,
+        outcome: pending.outcome,
+        record: pending.record,
+        costing: pending.costing,
+        alerts: pending.alerts,
+    };
+    pending.into_iter().map(receipt).collect()
 }
 
-fn session(shared: &Shared, record: &Record) -> Result<SessionRow, LedgerError> {
+fn who(record: &Record) -> (Name, Name) {
     let who = &record.seen.who;
-    let row = shared
-        .slot
-        .read(|store| Ok(store.session(&who.agent, &who.session)?));
-    let row = row.map_err(|error| {
-        LedgerError::Unavailable(format!(
-            "this was written, but its session could not be read: {error}"
-        ))
-    })?;
-    Ok(row.unwrap_or_else(|| SessionRow {
-        session: who.session.clone(),
-        agent: who.agent.clone(),
-        project: who.project.clone(),
-        user: who.user.clone(),
-        agg: Agg::empty(),
-    }))
+    (who.agent.clone(), who.session.clone())
+}
+
+/// Reads every session once, all from one snapshot.
+fn sessions(answers: &[Answer], shared: &Shared) -> Result<Sessions, String> {
+    let mut asked: Vec<(Name, Name)> = (answers.iter())
+        .filter_map(|answer| match answer {
+            Answer::Record(_, pending) => Some(pending),
+            _ => None,
+        })
+        .flatten()
+        .map(|pending| who(&pending.record))
+        .collect();
+    if asked.is_empty() {
+        return Ok(Sessions::new());
+    }
+    asked.sort_unstable();
+    asked.dedup();
+    let rows = shared.slot.read(|store| Ok(store.sessions_of(&asked)?));
+    let rows =
+        rows.map_err(|error| format!("this was written, but its session could not be read: {error}"))?;
+    let found = asked.into_iter().zip(rows);
+    Ok(found.filter_map(|(who, row)| Some((who, row?))).collect())
+}
+
+fn row(sessions: &Sessions, record: &Record) -> SessionRow {
+    let found = sessions.get(&who(record)).cloned();
+    found.unwrap_or_else(|| {
+        let who = &record.seen.who;
+        SessionRow {
+            session: who.session.clone(),
+            agent: who.agent.clone(),
+            project: who.project.clone(),
+            user: who.user.clone(),
+            agg: Agg::empty(),
+        }
+    })
 }

@@ -19,7 +19,7 @@ use crate::error::LedgerError;
 use crate::ops::{Bulk, Quick, Reply};
 use crate::seed;
 use crate::shared::Shared;
-use crate::store::{Batch, DropReason, Dropped, Known, Staged, Store, StoreError, same_call};
+use crate::store::{Batch, DropReason, Dropped, Known, Staged, Store, StoreError, record_of, same_call};
 
 /// Asks the store; a panic in it is damage like any other.
 fn look<T>(shared: &Shared, ask: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -50,8 +50,10 @@ pub(crate) struct Turn<'a> {
     now_ms: i64,
     batch: Batch,
     answers: Vec<Answer>,
-    /// The calls of this turn that are known, from the store and from the turn itself.
+    /// The calls of this turn that the store knows.
     known: HashMap<Key, Known>,
+    /// Where in the batch the calls stand that this turn recorded: the same may come once more.
+    placed: HashMap<Key, usize>,
     /// The calls of this turn whose record has been purged.
     purged: HashSet<Key>,
     trouble: Option<StoreError>,
@@ -113,6 +115,7 @@ impl<'a> Turn<'a> {
             batch: Batch::default(),
             answers: Vec::new(),
             known,
+            placed: HashMap::new(),
             purged,
             trouble: None,
             save_after: false,
@@ -179,7 +182,17 @@ impl<'a> Turn<'a> {
 
     /// Takes out what is known of a call.
     fn take_known(&mut self, key: Key) -> Option<Known> {
-        same_call(key).find_map(|key| self.known.remove(&key))
+        same_call(key).find_map(|key| {
+            let placed = self.placed.remove(&key).and_then(|place| {
+                let entry = &self.batch.entries.get(place)?.entry;
+                let record = record_of(entry)?.clone();
+                Some(Known {
+                    seq: entry.seq,
+                    record,
+                })
+            });
+            placed.or_else(|| self.known.remove(&key))
+        })
     }
 
     /// Records calls that somebody asked to record: all, or none when one is refused.
@@ -200,34 +213,34 @@ impl<'a> Turn<'a> {
     fn record_one(&mut self, seen: Observation) -> Pending {
         let key = seen.key;
         let known = self.take_known(key);
-        let new = Candidate::new(seen.clone());
+        if known.is_none() && self.purged.contains(&key) {
+            return self.uncounted(seen);
+        }
+        let line = known.as_ref().map(|_| source_of(&seen));
         let held = held(&self.purged, key, known.as_ref());
-        let decided = self.draft.record(new, held, self.now_ms);
-        match decided {
-            Recorded::Written {
-                opened,
-                body,
-                verdict,
-                costing,
-            } => {
+        let decided = self.draft.record(Candidate::new(seen), held, self.now_ms);
+        match (decided, known, line) {
+            (
+                Recorded::Written {
+                    opened,
+                    body,
+                    verdict,
+                    costing,
+                },
+                known,
+                line,
+            ) => {
                 opened.into_iter().for_each(|body| drop(self.push(body, None)));
                 let record = match &body {
                     Body::Usage(record) | Body::Amend { record, .. } => (**record).clone(),
                     _ => unreachable!("a call becomes a usage or an amendment"),
                 };
-                if let (Some(known), Some(verdict)) = (&known, verdict) {
-                    let key = known.record.seen.key;
-                    self.drop_by(key, source_of(&known.record.seen), source_of(&seen), verdict);
+                if let (Some(known), Some(line), Some(verdict)) = (&known, line, verdict) {
+                    let former = source_of(&known.record.seen);
+                    self.drop_by(known.record.seen.key, former, line, verdict);
                 }
+                self.placed.insert(record.seen.key, self.batch.entries.len());
                 let (seq, alerts) = self.push(body, known.map(|known| Box::new(known.record)));
-                // The same call may come once more in this very batch.
-                self.known.insert(
-                    record.seen.key,
-                    Known {
-                        seq,
-                        record: record.clone(),
-                    },
-                );
                 let outcome = if verdict.is_some() {
                     Outcome::Amended
                 } else {
@@ -241,33 +254,27 @@ impl<'a> Turn<'a> {
                     alerts,
                 }
             }
-            Recorded::Known(loss) => {
-                let held = known.as_ref().map_or(key, |known| known.record.seen.key);
-                self.drop_reason(held, source_of(&seen), loss);
-                let outcome = Outcome::Duplicate;
-                match known {
-                    Some(known) => {
-                        let record = known.record.clone();
-                        let seq = known.seq;
-                        self.known.insert(record.seen.key, known);
-                        let costing = self.draft.state.book.cost(&record.seen);
-                        Pending {
-                            seq,
-                            outcome,
-                            record,
-                            costing,
-                            alerts: Vec::new(),
-                        }
-                    }
-                    None => self.uncounted(seen, outcome),
+            (Recorded::Known(loss), Some(known), Some(line)) => {
+                let (seq, record) = (known.seq, known.record.clone());
+                self.drop_reason(record.seen.key, line, loss);
+                self.known.insert(record.seen.key, known);
+                let costing = self.draft.state.book.cost(&record.seen);
+                Pending {
+                    seq,
+                    outcome: Outcome::Duplicate,
+                    record,
+                    costing,
+                    alerts: Vec::new(),
                 }
             }
-            Recorded::Purged => self.uncounted(seen, Outcome::Purged),
+            (Recorded::Known(_) | Recorded::Purged, ..) => {
+                unreachable!("only a call that is held is known, and purged ones were told apart before")
+            }
         }
     }
 
-    /// The receipt of a call that is not in the ledger.
-    fn uncounted(&self, seen: Observation, outcome: Outcome) -> Pending {
+    /// The receipt of a call whose record has been purged.
+    fn uncounted(&self, seen: Observation) -> Pending {
         let costing = self.draft.state.book.cost(&seen);
         let record = Record {
             owner_at_ms: seen.at_ms,
@@ -278,7 +285,7 @@ impl<'a> Turn<'a> {
         };
         Pending {
             seq: 0,
-            outcome,
+            outcome: Outcome::Purged,
             record,
             costing,
             alerts: Vec::new(),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::answers::Answer;
+use super::answers::{self, Answer};
 use super::{Trouble, Writer, guarded};
 use crate::answer::Health;
 use crate::error::LedgerError;
@@ -134,9 +134,7 @@ impl Doubt {
         let durable = guarded(|| store.entry(last.entry.seq))?.as_ref() == Some(&last.entry);
         self.batch = None;
         if durable {
-            for answer in self.waiting.drain(..) {
-                answer.deliver(shared);
-            }
+            answers::deliver(std::mem::take(&mut self.waiting), shared);
         } else {
             self.refuse("the ledger failed; nothing was written");
         }

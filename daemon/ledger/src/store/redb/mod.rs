@@ -142,6 +142,10 @@ impl Store for RedbStore {
         self.read(|r| r.session(agent, session))
     }
 
+    fn sessions_of(&self, who: &[(Name, Name)]) -> Result<Vec<Option<SessionRow>>> {
+        self.read(|r| r.sessions_of(who))
+    }
+
     fn sessions(&self, from_ms: i64, visit: &mut dyn FnMut(SessionRow)) -> Result<()> {
         self.read(|r| r.sessions(from_ms, visit))
     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use tokmon_core::Name;
 use tokmon_core::entry::Entry;
 use tokmon_core::id::Key;
 use tokmon_core::rollup::{Agg, Dimension, Dims, bucket_start_ms};
@@ -57,8 +58,13 @@ impl<'a> Reader<'a> {
         let mut order: Vec<usize> = (0..keys.len()).collect();
         order.sort_unstable_by_key(|&at| keys[at]);
         let mut found = vec![None; keys.len()];
+        // Most keys are of one day, and nothing is known of the day after it.
+        let mut days: Vec<(u32, bool)> = Vec::new();
         for at in order {
             for key in same_call(keys[at]) {
+                if !has_day(&table, &mut days, key.day)? {
+                    continue;
+                }
                 let Some(seq) = table.get(&key_bytes(&key))? else {
                     continue;
                 };
@@ -182,31 +188,16 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn session(&self, agent: &str, session: &str) -> Result<Option<SessionRow>> {
-        let names = self.names()?;
-        let Some(session) = names.find_id(Dimension::Session as u8, session)? else {
-            return Ok(None);
-        };
         let table = self.txn.open_table(tables::SESSION)?;
-        let range = if agent.is_empty() {
-            pair(session, 0)..=pair(session, u32::MAX)
-        } else {
-            match names.find_id(Dimension::Agent as u8, agent)? {
-                Some(agent) => pair(session, agent)..=pair(session, agent),
-                None => return Ok(None),
-            }
-        };
-        let mut best: Option<SessionRow> = None;
-        for row in table.range(range)? {
-            let (key, value) = row?;
-            let row = SessionSum::read(key.value(), value.value())?.named(&names)?;
-            let better = best
-                .as_ref()
-                .is_none_or(|best| (row.agg.last_ms, &best.agent) > (best.agg.last_ms, &row.agent));
-            if better {
-                best = Some(row);
-            }
-        }
-        Ok(best)
+        find_session(&table, &self.names()?, agent, session)
+    }
+
+    pub(super) fn sessions_of(&self, who: &[(Name, Name)]) -> Result<Vec<Option<SessionRow>>> {
+        let table = self.txn.open_table(tables::SESSION)?;
+        let names = self.names()?;
+        who.iter()
+            .map(|(agent, session)| find_session(&table, &names, agent, session))
+            .collect()
     }
 
     pub(super) fn sessions(&self, from_ms: i64, visit: &mut dyn FnMut(SessionRow)) -> Result<()> {
@@ -321,6 +312,65 @@ impl<'a> Reader<'a> {
         }
         Ok(low)
     }
+}
+
+/// Whether calls of a day are known; `days` remembers what was asked lately.
+fn has_day(
+    table: &ReadOnlyTable<&'static [u8; 16], u64>,
+    days: &mut Vec<(u32, bool)>,
+    day: u32,
+) -> Result<bool> {
+    const REMEMBERED: usize = 8;
+    if let Some((_, has)) = days.iter().find(|known| known.0 == day) {
+        return Ok(*has);
+    }
+    let bound = |byte| {
+        key_bytes(&Key {
+            day,
+            hash: [byte; 12],
+        })
+    };
+    let has = (table.range::<&[u8; 16]>(&bound(0)..=&bound(u8::MAX))?)
+        .next()
+        .transpose()?
+        .is_some();
+    if days.len() == REMEMBERED {
+        days.remove(0);
+    }
+    days.push((day, has));
+    Ok(has)
+}
+
+/// See [`Store::session`](super::super::Store::session).
+fn find_session(
+    table: &ReadOnlyTable<u64, &'static [u8]>,
+    names: &SnapshotNames<'_>,
+    agent: &str,
+    session: &str,
+) -> Result<Option<SessionRow>> {
+    let Some(session) = names.find_id(Dimension::Session as u8, session)? else {
+        return Ok(None);
+    };
+    let range = if agent.is_empty() {
+        pair(session, 0)..=pair(session, u32::MAX)
+    } else {
+        match names.find_id(Dimension::Agent as u8, agent)? {
+            Some(agent) => pair(session, agent)..=pair(session, agent),
+            None => return Ok(None),
+        }
+    };
+    let mut best: Option<SessionRow> = None;
+    for row in table.range(range)? {
+        let (key, value) = row?;
+        let row = SessionSum::read(key.value(), value.value())?.named(names)?;
+        let better = best
+            .as_ref()
+            .is_none_or(|best| (row.agg.last_ms, &best.agent) > (best.agg.last_ms, &row.agent));
+        if better {
+            best = Some(row);
+        }
+    }
+    Ok(best)
 }
 
 /// A session's row before its names are looked up.
