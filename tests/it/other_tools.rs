@@ -83,6 +83,18 @@ fn python_speaks_to_the_daemon_with_nothing_but_the_contract() {
 }
 
 #[test]
+fn a_long_stream_of_small_records_is_no_flood() {
+    // gRPC's C core sends every record in a frame of its own, faster than they become durable.
+    let env = Env::new();
+    let daemon = env.start_daemon();
+    let python = Python::new(&env);
+    let streamed = python.call(&env, &["stream", "python", "s", "20000"]);
+    assert_eq!(streamed, json!({"added": 20_000, "refused": 0}));
+    assert_eq!(python.call(&env, &["report"])["requests"], 20_000);
+    daemon.stop();
+}
+
+#[test]
 fn both_eras_of_mcp_offer_the_same_tools() {
     let env = Env::new();
     let daemon = env.start_daemon();

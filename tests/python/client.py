@@ -2,6 +2,7 @@
 
 usage: client.py SOCKET STUBS probe                          health, reflection and the handshake
        client.py SOCKET STUBS record AGENT SESSION KEY ...   records 1,500 + 800 tokens per key
+       client.py SOCKET STUBS stream AGENT SESSION COUNT     streams COUNT records in one call
        client.py SOCKET STUBS report                         totals by model
        client.py SOCKET STUBS session AGENT ID               one session's totals
 
@@ -82,6 +83,16 @@ def record(channel, agent, session, *keys):
     return {"answers": answers}
 
 
+def stream(channel, agent, session, count):
+    def records():
+        for _ in range(int(count)):
+            usage = usage_pb2.Usage(agent=agent, session=session, model="gpt-5", tokens=common_pb2.Tokens(input=1))
+            yield usage_pb2.RecordRequest(usage=usage)
+
+    answer = usage_pb2_grpc.UsageServiceStub(channel).RecordStream(records())
+    return {"added": answer.added, "refused": answer.refused}
+
+
 def report(channel):
     request = report_pb2.TotalsRequest(group_by=[report_pb2.GROUPING_MODEL])
     answer = report_pb2_grpc.ReportServiceStub(channel).Totals(request)
@@ -111,6 +122,8 @@ def main():
             result = probe(channel)
         elif COMMAND == "record":
             result = record(channel, *ARGUMENTS)
+        elif COMMAND == "stream":
+            result = stream(channel, *ARGUMENTS)
         elif COMMAND == "report":
             result = report(channel)
         elif COMMAND == "session":

@@ -27,6 +27,12 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use crate::context::Context;
 use crate::listener::Door;
 
+/// What may be under way to us on one stream, in bytes. HTTP/2 ends a connection on which too many small frames wait
+/// to be read, as a flood; a client that streams records sends nothing else. So little may wait on one stream …
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// … and much on one connection, whose window sets how many small frames are too many: enough for sixteen streams.
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
 macro_rules! with_limits {
     ($service:expr) => {
         $service
@@ -74,6 +80,8 @@ pub(crate) async fn serve(
     }
     Server::builder()
         .concurrency_limit_per_connection(256)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .layer(tower::util::MapResponseLayer::new(refused::explained))
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(door.incoming(), async move { cancel.cancelled().await })
