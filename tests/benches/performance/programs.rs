@@ -104,28 +104,13 @@ pub(crate) fn mcp(bench: &Bench) {
     bench
         .figures
         .add("memory", "MB", &memory, Target::AtMost(6.0), &none);
-    // What the README builds, and what is shipped.
-    let dist = binaries::root().join("target/dist/tokmon-mcp");
-    match std::fs::metadata(&dist) {
-        Ok(found) => {
-            let size = found.len() as f64 / 1e6;
-            bench
-                .figures
-                .add("size, profile dist", "MB", &[size], Target::AtMost(4.0), &none);
-        }
-        Err(_) => println!("  size, profile dist: not built (cargo build --profile dist -p tokmon-mcp)"),
-    }
     let size = std::fs::metadata(binaries::tokmon_mcp())
         .expect("the program")
         .len() as f64
         / 1e6;
-    bench.figures.add(
-        "size of the measured program",
-        "MB",
-        &[size],
-        Target::AtMost(4.0),
-        &none,
-    );
+    bench
+        .figures
+        .add("size", "MB", &[size], Target::AtMost(4.0), &none);
 }
 
 pub(crate) fn tools(bench: &Bench) {
