@@ -1,55 +1,212 @@
-//! Counting text beside plain `tiktoken-rs`, on everyday texts and on unbroken stretches.
+//! Counting beside plain `tiktoken-rs`: everyday texts, small and large, on one thread and two, and the worst ones.
+//!
+//! `cargo bench -p tokmon-tokenizer -- [FILE...]` measures with your own files too. Each figure is the best of several
+//! passes that take turns, so that a busy machine harms neither side.
+
+#[path = "../tests/texts/mod.rs"]
+mod texts;
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tokmon_tokenizer::Tokenizer;
+use texts::{Noise, PASSAGES, nasty};
+use tiktoken_rs::CoreBPE;
+use tokmon_tokenizer::{Counter, Encoding};
 
-const KB: usize = 1024;
+const MB: usize = 1_000_000;
 
-fn fill(unit: &str, bytes: usize) -> String {
-    unit.chars().cycle().take(bytes).collect()
+fn main() {
+    let o200k = (
+        Counter::new(Encoding::O200kBase),
+        tiktoken_rs::o200k_base_singleton(),
+    );
+    let cl100k = (
+        Counter::new(Encoding::Cl100kBase),
+        tiktoken_rs::cl100k_base_singleton(),
+    );
+    let files: Vec<(String, String)> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .filter_map(|path| {
+            let bytes = std::fs::read(&path).ok()?;
+            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+            Some((name, String::from_utf8_lossy(&bytes).into_owned()))
+        })
+        .collect();
+    for (name, (ours, theirs)) in [("o200k_base", &o200k), ("cl100k_base", &cl100k)] {
+        println!(
+            "\n{name:<24}{:>10}{:>10}{:>10}{:>8}",
+            "first", "warm", "tiktoken", "ratio"
+        );
+        for (text_name, text) in composed().iter().chain(&files) {
+            throughput(text_name, text, ours, theirs);
+        }
+    }
+    small(&o200k, &files);
+    threads(&o200k, &files);
+    worst(&o200k.0);
+    worst(&cl100k.0);
 }
 
-fn texts() -> Vec<(&'static str, String)> {
-    let prose =
-        "The daemon keeps one durable ledger of what every agent on the machine spends, right to the token. ";
-    let code = "    pub fn count(&self, text: &[u8]) -> Result<Count, TooLarge> {\n        self.inner.get(text.len())\n    }\n";
-    let json = "{\"type\":\"assistant\",\"usage\":{\"input_tokens\":1523,\"output_tokens\":87},\"id\":\"msg_01Ab\"}\n";
+fn composed() -> Vec<(String, String)> {
+    let mut noise = Noise::new(7);
+    let mut torture = String::new();
+    while torture.len() < MB / 2 {
+        torture += &nasty(&mut noise);
+    }
     vec![
-        ("prose_1k", fill(prose, KB)),
-        ("prose_1m", fill(prose, KB * KB)),
-        ("code_1m", fill(code, KB * KB)),
-        ("json_1m", fill(json, KB * KB)),
-        ("letter_500k", fill("a", 500 * KB)),
-        ("blanks_500k", fill(" ", 500 * KB)),
+        ("passages".to_owned(), PASSAGES.concat().repeat(100)),
+        ("torture".to_owned(), torture),
     ]
 }
 
-fn count(c: &mut Criterion) {
-    let tokenizer = Tokenizer::new();
-    let plain = tiktoken_rs::o200k_base().expect("bundled");
-    let mut group = c.benchmark_group("count");
-    group.sample_size(10);
-    for (name, text) in texts() {
-        group.throughput(Throughput::Bytes(text.len() as u64));
-        group.bench_with_input(BenchmarkId::new("tokmon", name), &text, |b, text| {
-            b.iter(|| tokenizer.count(black_box(text.as_bytes()), "gpt-5"));
-        });
-        group.bench_with_input(BenchmarkId::new("tiktoken-rs", name), &text, |b, text| {
-            b.iter(|| plain.count_ordinary(black_box(text)));
-        });
+fn throughput(name: &str, text: &str, ours: &Counter, theirs: &CoreBPE) {
+    // Nothing remembered yet.
+    let first = cost(|| Counter::new(ours.encoding()).count(text));
+    let (mut warm, mut plain) = (Duration::MAX, Duration::MAX);
+    for pass in 0..9 {
+        warm = warm.min(cost(|| ours.count(text)));
+        if pass < 4 {
+            plain = plain.min(cost(|| theirs.count_ordinary(text)));
+        }
     }
-    group.finish();
+    let speed = |cost: Duration| text.len() as f64 / cost.as_secs_f64() / MB as f64;
+    println!(
+        "{name:<24}{:>10.1}{:>10.1}{:>10.1}{:>8.2}",
+        speed(first),
+        speed(warm),
+        speed(plain),
+        speed(warm) / speed(plain)
+    );
 }
 
-fn load(c: &mut Criterion) {
-    let mut group = c.benchmark_group("first_count");
-    group.sample_size(10);
-    group.bench_function("tokmon", |b| b.iter(|| Tokenizer::new().count(b"a", "gpt-5")));
-    group.bench_function("tiktoken-rs", |b| b.iter(tiktoken_rs::o200k_base));
-    group.finish();
+/// Calls with a kilobyte, in the middle of others.
+fn small((ours, theirs): &(Counter, &CoreBPE), files: &[(String, String)]) {
+    println!(
+        "\n{:<24}{:>10}{:>10}  µs per call, median",
+        "1 KB of", "tokmon", "tiktoken"
+    );
+    for (name, text) in composed().iter().chain(files) {
+        let mut chunks = Vec::new();
+        let mut rest = text.as_str();
+        while rest.len() > 1024 && chunks.len() < 2_000 {
+            let (chunk, after) = rest.split_at(boundary(rest, 1024));
+            chunks.push(chunk);
+            rest = after;
+        }
+        let median = |count: &dyn Fn(&str) -> u64| {
+            let mut times: Vec<Duration> = chunks
+                .iter()
+                .map(|chunk| {
+                    let began = Instant::now();
+                    black_box(count(chunk));
+                    began.elapsed()
+                })
+                .collect();
+            times.sort();
+            times
+                .get(times.len() / 2)
+                .copied()
+                .unwrap_or_default()
+                .as_secs_f64()
+                * 1e6
+        };
+        println!(
+            "{name:<24}{:>10.1}{:>10.1}",
+            median(&|chunk| ours.count(chunk)),
+            median(&|chunk| theirs.count_ordinary(chunk) as u64)
+        );
+    }
 }
 
-criterion_group!(benches, count, load);
-criterion_main!(benches);
+fn boundary(text: &str, mut at: usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// The same texts by one thread and by two.
+fn threads((ours, _): &(Counter, &CoreBPE), files: &[(String, String)]) {
+    println!(
+        "\n{:<24}{:>10}{:>10}{:>8}  MB/s by the clock",
+        "threads", "1", "2", "ratio"
+    );
+    for (name, text) in composed().iter().chain(files) {
+        let bytes = text.len() as f64 / MB as f64;
+        let (mut one, mut two) = (Duration::MAX, Duration::MAX);
+        for _ in 0..7 {
+            let began = Instant::now();
+            black_box(ours.count(text));
+            one = one.min(began.elapsed());
+            let began = Instant::now();
+            std::thread::scope(|scope| {
+                scope.spawn(|| black_box(ours.count(text)));
+                black_box(ours.count(text));
+            });
+            two = two.min(began.elapsed());
+        }
+        let (one, two) = (bytes / one.as_secs_f64(), 2.0 * bytes / two.as_secs_f64());
+        println!("{name:<24}{one:>10.1}{two:>10.1}{:>8.2}", two / one);
+    }
+}
+
+/// Ten megabytes without a break.
+fn worst(ours: &Counter) {
+    println!(
+        "\n{:<24}{:>10}{:>12}  10 MB in one stretch",
+        ours.encoding().name(),
+        "ns/byte",
+        "peak MB"
+    );
+    let mut noise = Noise::new(11);
+    let mut of = |alphabet: &[char]| -> String {
+        let mut text = String::with_capacity(10 * MB + 4);
+        while text.len() < 10 * MB {
+            text.push(alphabet[noise.below(alphabet.len())]);
+        }
+        text
+    };
+    let letters: Vec<char> = ('a'..='z').collect();
+    let han: Vec<char> = ('\u{4e00}'..'\u{9000}').collect();
+    let any: Vec<char> = ('\u{0}'..char::MAX).step_by(97).collect();
+    for (name, alphabet) in [
+        ("a", &['a'][..]),
+        ("blanks", &[' ']),
+        ("line ends", &['\n']),
+        ("dashes", &['-']),
+        ("random letters", &letters),
+        ("random blanks", &[' ', '\t']),
+        ("random a and b", &['a', 'b']),
+        ("random signs", &['-', '=', '#', '*', '/', '.', '_']),
+        ("random han", &han),
+        ("any characters", &any),
+    ] {
+        let text = of(alphabet);
+        peak();
+        let before = peak();
+        let took = cost(|| ours.count(&text));
+        let more = peak().saturating_sub(before);
+        println!(
+            "{name:<24}{:>10.1}{:>12.1}",
+            took.as_secs_f64() * 1e9 / text.len() as f64,
+            more as f64 / 1000.0
+        );
+    }
+}
+
+fn cost<R>(run: impl FnOnce() -> R) -> Duration {
+    let began = Instant::now();
+    black_box(run());
+    began.elapsed()
+}
+
+/// Most memory that this process has had since the last call, in kilobytes, where Linux tells it.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // Begins anew from what it has now.
+    drop(std::fs::write("/proc/self/clear_refs", "5"));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or_default()
+}

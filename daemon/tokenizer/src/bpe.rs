@@ -11,35 +11,35 @@ use crate::layout::NONE;
 use crate::vocabulary::Vocabulary;
 
 /// Up to this many bytes a plain search for the lowest rank is quicker than a queue.
-const SHORT: usize = 64;
+const FEW: usize = 32;
+const SEVERAL: usize = 128;
 /// Bytes of a window at first; doubled until neighbours can be joined.
-const WINDOW: usize = 4096;
+const WINDOW: usize = 1024;
+/// Bytes that neighbouring windows share at least: the longest token and some more.
+const OVERLAP: usize = 192;
 
-/// Counts pieces one after the other and reuses its memory.
-pub(crate) struct Encoder<'v> {
-    vocabulary: &'v Vocabulary,
+/// Counts pieces that are no token themselves, one after the other, and reuses its memory.
+#[derive(Default)]
+pub(crate) struct Merger {
     merge: Merge,
+    here: Vec<Span>,
+    there: Vec<Span>,
 }
 
-impl Encoder<'_> {
-    pub(crate) fn new(vocabulary: &Vocabulary) -> Encoder<'_> {
-        Encoder {
-            vocabulary,
-            merge: Merge::default(),
+impl Merger {
+    /// Number of tokens that the merges make of `text[start..end]`.
+    pub(crate) fn count(&mut self, vocabulary: &Vocabulary, text: &[u8], start: usize, end: usize) -> u64 {
+        match end - start {
+            0 => 0,
+            1..=FEW => count_short::<FEW>(vocabulary, text, start, end) as u64,
+            33..=SEVERAL => count_short::<SEVERAL>(vocabulary, text, start, end) as u64,
+            _ => self.count_long(vocabulary, &text[start..end], WINDOW),
         }
     }
 
-    /// Number of tokens of a piece.
-    pub(crate) fn count(&mut self, piece: &[u8]) -> u64 {
-        if self.vocabulary.rank(piece) != NONE {
-            return 1;
-        }
-        if piece.len() <= SHORT {
-            return count_short(self.vocabulary, piece) as u64;
-        }
-        let mut window = WINDOW;
+    fn count_long(&mut self, vocabulary: &Vocabulary, piece: &[u8], mut window: usize) -> u64 {
         loop {
-            if let Some(count) = self.count_in_windows(piece, window) {
+            if let Some(count) = self.count_in_windows(vocabulary, piece, window) {
                 return count as u64;
             }
             window *= 2;
@@ -47,46 +47,48 @@ impl Encoder<'_> {
     }
 
     /// `None` when two neighbouring windows have no token in common. A window as long as the piece always works.
-    fn count_in_windows(&mut self, piece: &[u8], window: usize) -> Option<usize> {
-        let mut here = self.encode(piece, 0, window);
+    fn count_in_windows(&mut self, vocabulary: &Vocabulary, piece: &[u8], window: usize) -> Option<usize> {
+        let Merger { merge, here, there } = self;
+        // The tokens of a window of the piece, as if there were nothing else.
+        let mut encode = |from: usize, into: &mut Vec<Span>| {
+            let end = piece.len().min(from + window);
+            merge.run(vocabulary, &piece[from..end]);
+            merge.tokens(from, into);
+        };
+        encode(0, here);
         let (mut counted, mut total) = (0, 0);
         while here.last().is_some_and(|token| token.end < piece.len()) {
-            // From the beginning of a token in the last quarter of this window.
-            let quarter = here.last()?.end - window / 4;
-            let first = here.partition_point(|token| token.start < quarter).max(counted);
-            let there = self.encode(piece, here.get(first)?.start, window);
-            let (last, same) = common(&here, first, &there)?;
+            // From the beginning of a token near the end of this window.
+            let near = here.last()?.end - OVERLAP.max(window / 8);
+            let first = here.partition_point(|token| token.start < near).max(counted);
+            encode(here.get(first)?.start, there);
+            let (last, same) = common(here, first, there)?;
             total += last + 1 - counted;
             counted = same + 1;
-            here = there;
+            std::mem::swap(here, there);
         }
         Some(total + here.len() - counted)
-    }
-
-    /// The tokens of at most `window` bytes of `piece` from `from` on, as if there were nothing else.
-    fn encode(&mut self, piece: &[u8], from: usize, window: usize) -> Vec<Span> {
-        let end = piece.len().min(from + window);
-        self.merge.run(self.vocabulary, &piece[from..end]);
-        self.merge.tokens(from)
     }
 }
 
 /// Joins the two neighbours whose union has the lowest rank, leftmost first, until there are none.
-fn count_short(vocabulary: &Vocabulary, piece: &[u8]) -> usize {
-    let mut starts = [0; SHORT + 1];
-    for (at, start) in starts.iter_mut().enumerate() {
-        *start = at;
+fn count_short<const MOST: usize>(vocabulary: &Vocabulary, text: &[u8], start: usize, end: usize) -> usize {
+    let mut parts = end - start;
+    // Of each part together with the next one; the last one has none.
+    let mut ranks = [NONE; MOST];
+    // How many bytes of the piece are before each part; the last entry is the end.
+    let mut starts = [0_u8; MOST];
+    for at in 0..parts {
+        starts[at] = at as u8;
+        if at + 1 < parts {
+            ranks[at] = vocabulary.pair(text, start + at);
+        }
     }
-    let mut parts = piece.len();
-    // Of each part together with the next one.
-    let mut ranks = [NONE; SHORT];
-    let rate = |starts: &[usize], parts: usize, at: usize| match at + 2 <= parts {
-        true => vocabulary.rank(&piece[starts[at]..starts[at + 2]]),
-        false => NONE,
+    let piece = parts;
+    let place = |starts: &[u8; MOST], parts: usize, at: usize| match at < parts {
+        true => start + usize::from(starts[at]),
+        false => start + piece,
     };
-    for (at, rank) in ranks.iter_mut().enumerate().take(parts) {
-        *rank = rate(&starts, parts, at);
-    }
     loop {
         let (mut lowest, mut at) = (NONE, 0);
         for (index, rank) in ranks[..parts].iter().enumerate() {
@@ -97,12 +99,17 @@ fn count_short(vocabulary: &Vocabulary, piece: &[u8]) -> usize {
         if lowest == NONE {
             return parts;
         }
-        starts.copy_within(at + 2..=parts, at + 1);
-        ranks.copy_within((at + 2).min(parts)..parts, at + 1);
+        starts.copy_within(at + 2..parts, at + 1);
+        ranks.copy_within(at + 2..parts, at + 1);
         parts -= 1;
-        ranks[at] = rate(&starts, parts, at);
+        ranks[parts] = NONE;
+        let rate = |at: usize| match at + 1 < parts {
+            true => vocabulary.rank(text, place(&starts, parts, at), place(&starts, parts, at + 2)),
+            false => NONE,
+        };
+        ranks[at] = rate(at);
         if let Some(before) = at.checked_sub(1) {
-            ranks[before] = rate(&starts, parts, before);
+            ranks[before] = rate(before);
         }
     }
 }
@@ -149,16 +156,24 @@ struct Merge {
 impl Merge {
     fn run(&mut self, vocabulary: &Vocabulary, bytes: &[u8]) {
         self.parts.clear();
-        self.queue.clear();
         let len = u32::try_from(bytes.len()).unwrap_or(NONE);
-        self.parts.extend((0..len).map(|at| Part {
-            before: at.wrapping_sub(1),
-            end: at + 1,
-            rank: NONE,
-        }));
+        let mut entries = std::mem::take(&mut self.queue).into_vec();
+        entries.clear();
         for at in 0..len {
-            self.rate(vocabulary, bytes, at);
+            let rank = match at + 1 < len {
+                true => vocabulary.pair(bytes, at as usize),
+                false => NONE,
+            };
+            self.parts.push(Part {
+                before: at.wrapping_sub(1),
+                end: at + 1,
+                rank,
+            });
+            if rank != NONE {
+                entries.push(pack(rank, at));
+            }
         }
+        self.queue = BinaryHeap::from(entries);
         while let Some(entry) = self.queue.pop() {
             let (rank, left) = unpack(entry);
             if self.parts[left as usize].rank != rank {
@@ -183,17 +198,17 @@ impl Merge {
     fn rate(&mut self, vocabulary: &Vocabulary, bytes: &[u8], at: u32) {
         let middle = self.parts[at as usize].end;
         let rank = match self.parts.get(middle as usize) {
-            Some(next) => vocabulary.rank(&bytes[at as usize..next.end as usize]),
+            Some(next) => vocabulary.rank(bytes, at as usize, next.end as usize),
             None => NONE,
         };
         self.parts[at as usize].rank = rank;
         if rank != NONE {
-            self.queue.push(!(u64::from(rank) << 32 | u64::from(at)));
+            self.queue.push(pack(rank, at));
         }
     }
 
-    fn tokens(&self, offset: usize) -> Vec<Span> {
-        let mut spans = Vec::with_capacity(self.parts.len() / 2);
+    fn tokens(&self, offset: usize, spans: &mut Vec<Span>) {
+        spans.clear();
         let mut start = 0;
         while let Some(part) = self.parts.get(start) {
             let end = part.end as usize;
@@ -203,8 +218,11 @@ impl Merge {
             });
             start = end;
         }
-        spans
     }
+}
+
+fn pack(rank: u32, at: u32) -> u64 {
+    !(u64::from(rank) << 32 | u64::from(at))
 }
 
 fn unpack(entry: u64) -> (u32, u32) {
@@ -228,29 +246,38 @@ mod tests {
             b"-".repeat(5_000),
             "字あ".repeat(900).into_bytes(),
         ] {
-            let mut encoder = Encoder::new(&O200K);
-            let whole = encoder.count_in_windows(&piece, piece.len());
-            assert_eq!(whole, Some(encoder.encode(&piece, 0, piece.len()).len()));
+            let mut merger = Merger::default();
+            let whole = merger.count_in_windows(&O200K, &piece, piece.len());
+            assert_eq!(whole, Some(merger.here.len()));
             for window in [512, 1024, 4096] {
-                assert_eq!(encoder.count_in_windows(&piece, window), whole, "{window}");
+                let joined = merger.count_in_windows(&O200K, &piece, window);
+                assert_eq!(joined, whole, "{window}");
             }
         }
     }
 
     #[test]
     fn search_and_queue_agree() {
-        let mut encoder = Encoder::new(&O200K);
+        let mut merger = Merger::default();
         for text in [
             "x",
+            "xq",
             "zqxjkvbp",
             "internationalisierungsbehörde",
             "字字字字字字",
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ] {
             let piece = text.as_bytes();
+            let queued = merger.count_in_windows(&O200K, piece, piece.len()).unwrap();
             assert_eq!(
-                count_short(&O200K, piece),
-                encoder.encode(piece, 0, piece.len()).len(),
+                count_short::<FEW>(&O200K, piece, 0, piece.len()),
+                queued,
+                "{text}"
+            );
+            assert_eq!(
+                count_short::<SEVERAL>(&O200K, piece, 0, piece.len()),
+                queued,
                 "{text}"
             );
         }

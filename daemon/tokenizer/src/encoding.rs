@@ -1,14 +1,12 @@
 //! The encodings, and where they live while somebody needs them.
 //!
-//! The vocabularies are part of the program and cost no memory of their own. The patterns do, so each one is made
-//! when it is first needed, and dropped once nobody has counted for a while.
+//! The vocabularies are part of the program and cost no memory of their own. What counting remembers does, so it is
+//! made when it is first needed, and dropped once nobody has counted for a while.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::bpe::Encoder;
-use crate::pieces::Pieces;
-use crate::vocabulary::{self, Vocabulary};
+use crate::counter::Counter;
 
 /// An encoding by its public name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,7 +49,7 @@ impl Encoding {
     }
 
     /// The tables that count ordinary text in this encoding: variants differ in special tokens only.
-    fn tables(self) -> Tables {
+    pub(crate) fn tables(self) -> Tables {
         match self {
             Encoding::O200kBase | Encoding::O200kHarmony => Tables::O200k,
             Encoding::Cl100kBase => Tables::Cl100k,
@@ -73,34 +71,14 @@ pub(crate) enum Tables {
 impl Tables {
     const COUNT: usize = 4;
 
-    fn load(self) -> Counter {
-        let vocabulary = match self {
-            Tables::O200k => &vocabulary::O200K,
-            Tables::Cl100k => &vocabulary::CL100K,
-            Tables::P50k => &vocabulary::P50K,
-            Tables::R50k => &vocabulary::R50K,
-        };
-        Counter {
-            pieces: Pieces::new(self),
-            vocabulary,
+    /// The encoding that names these tables.
+    fn encoding(self) -> Encoding {
+        match self {
+            Tables::O200k => Encoding::O200kBase,
+            Tables::Cl100k => Encoding::Cl100kBase,
+            Tables::P50k => Encoding::P50kBase,
+            Tables::R50k => Encoding::R50kBase,
         }
-    }
-}
-
-/// Counts with one set of tables.
-pub(crate) struct Counter {
-    pieces: Pieces,
-    vocabulary: &'static Vocabulary,
-}
-
-impl Counter {
-    /// Exact count of `text`, special tokens as text.
-    pub(crate) fn count(&self, text: &str) -> u64 {
-        let mut encoder = Encoder::new(self.vocabulary);
-        self.pieces
-            .split(text)
-            .map(|piece| encoder.count(piece.as_bytes()))
-            .sum()
     }
 }
 
@@ -129,7 +107,7 @@ impl Slots {
             .unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let loaded = place.get_or_insert_with(|| Loaded {
-            counter: Arc::new(tables.load()),
+            counter: Arc::new(Counter::new(tables.encoding())),
             last_use: now,
         });
         loaded.last_use = now;

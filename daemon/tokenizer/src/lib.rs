@@ -5,20 +5,27 @@
 //! memory for any input up to [`MAX_TEXT_BYTES`], and a list of model names that knows what it does not know.
 
 mod bpe;
+mod classes;
+mod counter;
 mod encoding;
 #[cfg(test)]
 mod exactness;
 mod layout;
+mod memo;
 mod model;
-mod pieces;
+mod scan;
+mod stream;
 mod vocabulary;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use counter::Counter;
 pub use encoding::Encoding;
 use encoding::Slots;
 pub use model::{Basis, profile};
+pub use stream::Stream;
 
 /// Largest text that is counted, in bytes (64 MiB): the largest message that the daemon takes holds it.
 pub const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
@@ -78,10 +85,28 @@ impl Tokenizer {
 
     /// Counts every text for the same model, in order. Errors: [`TooLarge`] for the first that is.
     pub fn count_many<T: AsRef<[u8]>>(&self, texts: &[T], model: &str) -> Result<Vec<Count>, TooLarge> {
-        texts
+        if let Some(text) = texts.iter().find(|text| text.as_ref().len() > MAX_TEXT_BYTES) {
+            return Err(TooLarge {
+                bytes: text.as_ref().len(),
+            });
+        }
+        let profile = profile(model);
+        let texts: Vec<Cow<'_, str>> = texts
             .iter()
-            .map(|text| self.count(text.as_ref(), model))
-            .collect()
+            .map(|text| String::from_utf8_lossy(text.as_ref()))
+            .collect();
+        let counts = self.slots.get(profile.encoding).count_batch(&texts);
+        Ok(counts.into_iter().map(|raw| profile.judge(raw)).collect())
+    }
+
+    /// The counter of an encoding, shared with everybody who counts in it.
+    pub fn counter(&self, encoding: Encoding) -> Arc<Counter> {
+        self.slots.get(encoding)
+    }
+
+    /// Counts a text that grows.
+    pub fn stream(&self, encoding: Encoding) -> Stream {
+        Stream::new(self.counter(encoding))
     }
 
     /// Frees what was made for encodings that were not used for `idle`, and says how many that were.

@@ -1,0 +1,215 @@
+//! Counting with one encoding: whole texts, up to a limit, many at once, and as they grow.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::Encoding;
+use crate::bpe::Merger;
+use crate::encoding::Tables;
+use crate::layout::NONE;
+use crate::memo::Memo;
+use crate::scan::{Cl100k, Gpt2, O200k, Scan};
+use crate::vocabulary::{self, LONGEST, Vocabulary};
+
+/// Most threads that count one batch.
+const MOST_THREADS: usize = 4;
+/// From this many bytes on, a batch is counted by several threads.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Most sets of working memory that are kept for the next count, half a megabyte each.
+const MOST_KEPT: usize = MOST_THREADS;
+
+/// Counts text in one encoding, exactly; special tokens such as `<|endoftext|>` count as the text that they are.
+///
+/// Never panics, takes time in proportion to the text, and needs the same little memory for any.
+#[derive(Debug)]
+pub struct Counter {
+    encoding: Encoding,
+    kept: Mutex<Vec<Work>>,
+}
+
+/// What one thread needs to count quickly.
+#[derive(Default)]
+struct Work {
+    memo: Memo,
+    merger: Merger,
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Work").finish_non_exhaustive()
+    }
+}
+
+impl Counter {
+    /// A counter without memory of its own until it counts.
+    pub fn new(encoding: Encoding) -> Counter {
+        Counter {
+            encoding,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The encoding that it counts in.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// Exact count of `text`.
+    pub fn count(&self, text: &str) -> u64 {
+        self.with_work(|work| self.run(work, text, u64::MAX))
+            .unwrap_or(u64::MAX)
+    }
+
+    /// Exact count of `text` when that is at most `limit`; `None` as soon as it is more.
+    pub fn count_till_limit(&self, text: &str, limit: u64) -> Option<u64> {
+        self.with_work(|work| self.run(work, text, limit))
+    }
+
+    /// Exact count of every text, in order; of many together, by several threads.
+    pub fn count_batch<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Vec<u64> {
+        let bytes: usize = texts.iter().map(|text| text.as_ref().len()).sum();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(MOST_THREADS).min(texts.len());
+        if bytes < BATCH_BYTES || threads < 2 {
+            return texts.iter().map(|text| self.count(text.as_ref())).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let counted = |_| {
+            let mut counted = Vec::new();
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(text) = texts.get(at) else {
+                    return counted;
+                };
+                counted.push((at, self.count(text.as_ref())));
+            }
+        };
+        let mut counts = vec![None; texts.len()];
+        std::thread::scope(|scope| {
+            let running: Vec<_> = (1..threads)
+                .filter_map(|n| {
+                    std::thread::Builder::new()
+                        .spawn_scoped(scope, move || counted(n))
+                        .ok()
+                })
+                .collect();
+            let mine = counted(0);
+            let theirs = running.into_iter().filter_map(|thread| thread.join().ok());
+            for (at, count) in theirs.chain([mine]).flatten() {
+                counts[at] = Some(count);
+            }
+        });
+        let whole = counts.into_iter().zip(texts);
+        whole
+            .map(|(count, text)| count.unwrap_or_else(|| self.count(text.as_ref())))
+            .collect()
+    }
+
+    /// Counts `text` and says where each of its last `keep` pieces begins.
+    pub(crate) fn count_but_last(&self, text: &str, keep: usize) -> (u64, usize) {
+        self.with_work(|work| match self.encoding.tables() {
+            Tables::O200k => but_last::<O200k>(work, &vocabulary::O200K, text, keep),
+            Tables::Cl100k => but_last::<Cl100k>(work, &vocabulary::CL100K, text, keep),
+            Tables::P50k => but_last::<Gpt2>(work, &vocabulary::P50K, text, keep),
+            Tables::R50k => but_last::<Gpt2>(work, &vocabulary::R50K, text, keep),
+        })
+    }
+
+    fn run(&self, work: &mut Work, text: &str, limit: u64) -> Option<u64> {
+        match self.encoding.tables() {
+            Tables::O200k => count::<O200k>(work, &vocabulary::O200K, text, limit),
+            Tables::Cl100k => count::<Cl100k>(work, &vocabulary::CL100K, text, limit),
+            Tables::P50k => count::<Gpt2>(work, &vocabulary::P50K, text, limit),
+            Tables::R50k => count::<Gpt2>(work, &vocabulary::R50K, text, limit),
+        }
+    }
+
+    fn with_work<R>(&self, run: impl FnOnce(&mut Work) -> R) -> R {
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut work = kept().pop().unwrap_or_default();
+        let result = run(&mut work);
+        let mut kept = kept();
+        if kept.len() < MOST_KEPT {
+            kept.push(work);
+        }
+        result
+    }
+}
+
+/// The tokens of the piece `text[start..end]`.
+#[inline(always)]
+fn piece(work: &mut Work, vocabulary: &Vocabulary, text: &[u8], start: usize, end: usize) -> u64 {
+    if vocabulary.rank(text, start, end) != NONE {
+        return 1;
+    }
+    let Work { memo, merger } = work;
+    memo.get(text, start, end, || merger.count(vocabulary, text, start, end))
+}
+
+fn count<S: Scan>(work: &mut Work, vocabulary: &Vocabulary, text: &str, limit: u64) -> Option<u64> {
+    let text = text.as_bytes();
+    let (mut at, mut total) = (0, 0);
+    while at < text.len() {
+        let end = S::end(text, at);
+        // Even in the longest tokens there are, this piece would be too much.
+        let fewest = end.saturating_sub(at).div_ceil(LONGEST) as u64;
+        if fewest > limit - total {
+            return None;
+        }
+        total += piece(work, vocabulary, text, at, end);
+        if total > limit {
+            return None;
+        }
+        at = end;
+    }
+    Some(total)
+}
+
+/// The count of all but the last `keep` pieces, and where those begin.
+fn but_last<S: Scan>(work: &mut Work, vocabulary: &Vocabulary, text: &str, keep: usize) -> (u64, usize) {
+    let text = text.as_bytes();
+    // Where the last `keep` pieces begin, oldest first.
+    let mut starts = std::collections::VecDeque::with_capacity(keep + 1);
+    let (mut at, mut total) = (0, 0);
+    while at < text.len() {
+        starts.push_back(at);
+        at = S::end(text, at);
+        if starts.len() > keep
+            && let Some(start) = starts.pop_front()
+        {
+            let end = starts.front().copied().unwrap_or(at);
+            total += piece(work, vocabulary, text, start, end);
+        }
+    }
+    (total, starts.front().copied().unwrap_or(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn up_to_a_limit() {
+        let counter = Counter::new(Encoding::O200kBase);
+        let text = "the quick brown fox, internationalisierungsbehörde ".repeat(50);
+        let whole = counter.count(&text);
+        for limit in [0, 1, whole - 1, whole, whole + 1, u64::MAX] {
+            let expected = (whole <= limit).then_some(whole);
+            assert_eq!(counter.count_till_limit(&text, limit), expected, "{limit}");
+        }
+        assert_eq!(counter.count_till_limit("", 0), Some(0));
+        // Refused by length alone.
+        assert_eq!(counter.count_till_limit(&"a".repeat(30 << 20), 1000), None);
+    }
+
+    #[test]
+    fn a_batch_is_counted_in_order() {
+        for encoding in Encoding::ALL {
+            let counter = Counter::new(encoding);
+            let texts: Vec<String> = (0..300).map(|n| format!("text {n} of many ").repeat(n)).collect();
+            let single: Vec<u64> = texts.iter().map(|text| counter.count(text)).collect();
+            assert_eq!(counter.count_batch(&texts), single);
+            assert_eq!(counter.count_batch(&texts[..3]), single[..3]);
+        }
+    }
+}
