@@ -10,9 +10,11 @@ mod counter;
 mod encoding;
 #[cfg(test)]
 mod exactness;
+mod label;
 mod layout;
 mod memo;
 mod model;
+mod request;
 mod scan;
 mod stream;
 mod vocabulary;
@@ -24,7 +26,9 @@ use std::time::Duration;
 pub use counter::Counter;
 pub use encoding::Encoding;
 use encoding::Slots;
+pub use label::Label;
 pub use model::{Basis, profile};
+pub use request::{Api, BadRequest, Part, PartKind, RequestCount, count_request};
 pub use stream::Stream;
 
 /// Largest text that is counted, in bytes (64 MiB): the largest message that the daemon takes holds it.

@@ -56,7 +56,7 @@ const fn estimate(ratio: u32, low: u32, high: u32, family: &'static str) -> Prof
 /// Claude up to 4.6. Measured against 86 recorded answers and 96 transcript steps: 1.13 to 1.16.
 const CLAUDE_OLDER: Profile = estimate(1150, 978, 1323, "Claude's tokenizer (up to 4.6)");
 /// Claude from Opus 4.7 on. Measured: 1.38 to 1.47 on technical prose, up to 1.59 on plain English.
-const CLAUDE_NEWER: Profile = estimate(1400, 1190, 1680, "Claude's tokenizer (from Opus 4.7 on)");
+pub(crate) const CLAUDE_NEWER: Profile = estimate(1400, 1190, 1680, "Claude's tokenizer (from Opus 4.7 on)");
 
 /// Names by prefix; the first that fits holds, so longer ones come first.
 const PREFIXES: &[(&str, Profile)] = &[
@@ -185,7 +185,7 @@ pub fn profile(model: &str) -> Profile {
 }
 
 /// The name without provider, region, fine-tuning and context-window marks, in lower case.
-fn bare(model: &str) -> String {
+pub(crate) fn bare(model: &str) -> String {
     let lower = model.trim().to_ascii_lowercase();
     let mut name = lower.as_str();
     if let Some(tuned) = name.strip_prefix("ft:") {

@@ -1,0 +1,297 @@
+//! What a whole request will be billed for, part by part, before it is sent.
+//!
+//! The text of a part is counted in the model's encoding; what the provider writes around it follows the rules in
+//! [`openai`], [`anthropic`] and [`gemini`], which say where they come from. A figure is `exact` only where both are.
+
+mod anthropic;
+mod gemini;
+mod image;
+mod openai;
+mod schema;
+
+use serde_json::Value;
+
+use crate::label::Label;
+use crate::model::{self, Profile, profile};
+use crate::{Count, MAX_TEXT_BYTES, Tokenizer, TooLarge};
+
+/// The shape of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    /// `POST /v1/chat/completions`
+    OpenAiChat,
+    /// `POST /v1/responses`
+    OpenAiResponses,
+    /// `POST /v1/messages`
+    Anthropic,
+    /// `POST /v1beta/models/…:generateContent`
+    Gemini,
+}
+
+/// What a part of a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartKind {
+    /// Instructions apart from the conversation.
+    System,
+    /// One tool, with its description and schema; the name says which.
+    Tool,
+    /// One message; the name is its place and its role.
+    Message,
+    /// An image in a message.
+    Image,
+    /// A document or a sound in a message.
+    Attachment,
+    /// What the provider adds to the request as a whole.
+    Framing,
+}
+
+/// One part of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What it is.
+    pub kind: PartKind,
+    /// Which one, e.g. a tool's name.
+    pub name: String,
+    /// Its tokens.
+    pub tokens: u64,
+    /// Lower bound of them.
+    pub low: u64,
+    /// Upper bound of them.
+    pub high: u64,
+    /// What the figure rests on.
+    pub label: Label,
+}
+
+/// The input tokens of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestCount {
+    /// The model that it names.
+    pub model: String,
+    /// The encoding that was used.
+    pub encoding: &'static str,
+    /// Every part, in the order of the provider's prompt.
+    pub parts: Vec<Part>,
+    /// All parts together.
+    pub tokens: u64,
+    /// Lower bound of them.
+    pub low: u64,
+    /// Upper bound of them.
+    pub high: u64,
+    /// How many of them are in parts that are exact.
+    pub exact_tokens: u64,
+    /// What the sum rests on: exact only if every part is.
+    pub label: Label,
+    /// What the provider adds and the request does not show, so that it could not be counted.
+    pub hidden: Vec<String>,
+}
+
+/// A request that is not counted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadRequest {
+    /// It is too large.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// It is not a JSON object.
+    #[error("the request is not a JSON object: {0}")]
+    NotJson(String),
+}
+
+/// Counts a request of this shape for `model`, or, when that is empty, for the model that it names itself.
+///
+/// Looks at nothing but its arguments. What it does not know in a body it takes for text or leaves out; it never fails
+/// on the content of an object.
+pub fn count_request(
+    tokenizer: &Tokenizer,
+    api: Api,
+    model: &str,
+    body: &[u8],
+) -> Result<RequestCount, BadRequest> {
+    if body.len() > MAX_TEXT_BYTES {
+        return Err(TooLarge { bytes: body.len() }.into());
+    }
+    let body: Value = serde_json::from_slice(body).map_err(|error| BadRequest::NotJson(error.to_string()))?;
+    if !body.is_object() {
+        return Err(BadRequest::NotJson("it is something else".to_owned()));
+    }
+    let named = body["model"].as_str().unwrap_or_default();
+    let model = if model.is_empty() { named } else { model };
+    let mut draft = Draft::new(model);
+    match api {
+        Api::OpenAiChat => openai::chat(&mut draft, &body),
+        Api::OpenAiResponses => openai::responses(&mut draft, &body),
+        Api::Anthropic => anthropic::messages(&mut draft, &body),
+        Api::Gemini => gemini::generate(&mut draft, &body),
+    }
+    Ok(draft.finish(tokenizer))
+}
+
+/// A figure with bounds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Band {
+    tokens: u64,
+    low: u64,
+    high: u64,
+}
+
+impl Band {
+    fn add(&mut self, other: Band) {
+        self.tokens = self.tokens.saturating_add(other.tokens);
+        self.low = self.low.saturating_add(other.low);
+        self.high = self.high.saturating_add(other.high);
+    }
+}
+
+struct Open {
+    kind: PartKind,
+    name: String,
+    around: Band,
+    /// Whether everything around the text follows a rule that is exact.
+    exact: bool,
+}
+
+/// A piece of text that belongs to a part.
+struct Text {
+    part: usize,
+    text: String,
+    /// Whether the provider may leave it out.
+    optional: bool,
+}
+
+/// A request while it is read: parts, and the texts in them that are still to be counted.
+struct Draft {
+    model: String,
+    /// Without what providers and gateways put around it.
+    name: String,
+    profile: Profile,
+    parts: Vec<Open>,
+    texts: Vec<Text>,
+    hidden: Vec<String>,
+}
+
+impl Draft {
+    fn new(model: &str) -> Draft {
+        Draft {
+            model: model.to_owned(),
+            name: model::bare(model),
+            profile: profile(model),
+            parts: Vec::new(),
+            texts: Vec::new(),
+            hidden: Vec::new(),
+        }
+    }
+
+    /// Begins a part; what follows is added to it by this number.
+    fn part(&mut self, kind: PartKind, name: impl Into<String>) -> usize {
+        self.parts.push(Open {
+            kind,
+            name: name.into(),
+            around: Band::default(),
+            exact: true,
+        });
+        self.parts.len() - 1
+    }
+
+    fn text(&mut self, part: usize, text: impl Into<String>) {
+        self.texts.push(Text {
+            part,
+            text: text.into(),
+            optional: false,
+        });
+    }
+
+    /// A text that the provider may leave out.
+    fn optional(&mut self, part: usize, text: &str) {
+        self.parts[part].exact = false;
+        self.texts.push(Text {
+            part,
+            text: text.to_owned(),
+            optional: true,
+        });
+    }
+
+    /// Tokens around the text, by a rule that is exact.
+    fn fixed(&mut self, part: usize, tokens: u64) {
+        let (low, high) = (tokens, tokens);
+        self.parts[part].around.add(Band { tokens, low, high });
+    }
+
+    /// Tokens around the text, by a rule that is not.
+    fn guess(&mut self, part: usize, tokens: u64, low: u64, high: u64) {
+        self.parts[part].exact = false;
+        self.parts[part].around.add(Band { tokens, low, high });
+    }
+
+    fn finish(self, tokenizer: &Tokenizer) -> RequestCount {
+        let texts: Vec<&str> = self.texts.iter().map(|text| text.text.as_str()).collect();
+        let counts = tokenizer.counter(self.profile.encoding).count_batch(&texts);
+        let mut sums: Vec<(u64, u64)> = vec![(0, 0); self.parts.len()];
+        for (text, count) in self.texts.iter().zip(counts) {
+            let (certain, optional) = &mut sums[text.part];
+            *(if text.optional { optional } else { certain }) += count;
+        }
+        let mut total = Band::default();
+        let mut exact_tokens = 0;
+        let mut all_exact = self.hidden.is_empty();
+        let judged = self
+            .parts
+            .into_iter()
+            .zip(sums)
+            .map(|(part, (certain, optional))| {
+                let mut band = part.around;
+                let certain = self.profile.judge(certain);
+                band.add(band_of(&certain));
+                let optional = self.profile.judge(optional);
+                band.add(Band {
+                    low: 0,
+                    ..band_of(&optional)
+                });
+                let exact = part.exact && certain.exact;
+                all_exact &= exact;
+                if exact {
+                    exact_tokens += band.tokens;
+                }
+                total.add(band);
+                Part {
+                    kind: part.kind,
+                    name: part.name,
+                    tokens: band.tokens,
+                    low: band.low,
+                    high: band.high,
+                    label: label(band, exact),
+                }
+            });
+        let parts = judged.collect();
+        RequestCount {
+            model: self.model,
+            encoding: self.profile.encoding.name(),
+            parts,
+            tokens: total.tokens,
+            low: total.low,
+            high: total.high,
+            exact_tokens,
+            label: label(total, all_exact),
+            hidden: self.hidden,
+        }
+    }
+}
+
+fn band_of(count: &Count) -> Band {
+    Band {
+        tokens: count.tokens,
+        low: count.low,
+        high: count.high,
+    }
+}
+
+fn label(band: Band, exact: bool) -> Label {
+    if exact {
+        Label::Exact
+    } else {
+        Label::prior(band.tokens, band.low, band.high)
+    }
+}
+
+/// The elements of an array; none of anything else.
+fn each(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}

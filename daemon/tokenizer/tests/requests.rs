@@ -1,0 +1,274 @@
+//! Whole requests: against published bills, and with bodies of every shape and none.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tokmon_tokenizer::{Api, BadRequest, Label, PartKind, RequestCount, Tokenizer, count_request};
+
+fn count(api: Api, body: &Value) -> RequestCount {
+    let counted = count_request(&Tokenizer::new(), api, "", body.to_string().as_bytes()).unwrap();
+    let sum = |of: fn(&tokmon_tokenizer::Part) -> u64| counted.parts.iter().map(of).sum::<u64>();
+    assert_eq!(counted.tokens, sum(|part| part.tokens));
+    assert_eq!(counted.low, sum(|part| part.low));
+    assert_eq!(counted.high, sum(|part| part.high));
+    for part in &counted.parts {
+        assert!(part.low <= part.tokens && part.tokens <= part.high, "{part:?}");
+    }
+    counted
+}
+
+/// The example of OpenAI's cookbook, for which it tells the bills.
+fn jargon(model: &str) -> Value {
+    json!({"model": model, "messages": [
+        {"role": "system", "content": "You are a helpful, pattern-following assistant that translates corporate jargon into plain English."},
+        {"role": "system", "name": "example_user", "content": "New synergies will help drive top-line growth."},
+        {"role": "system", "name": "example_assistant", "content": "Things working well together will increase revenue."},
+        {"role": "system", "name": "example_user", "content": "Let's circle back when we have more bandwidth to touch base on opportunities for increased leverage."},
+        {"role": "system", "name": "example_assistant", "content": "Let's talk later when we're less busy about how to do better."},
+        {"role": "user", "content": "This late pivot means we don't have time to boil the ocean for the client deliverable."},
+    ]})
+}
+
+#[test]
+fn a_chat_of_texts_is_exact() {
+    for (model, tokens) in [
+        ("gpt-3.5-turbo", 129),
+        ("gpt-4-0613", 129),
+        ("gpt-4o", 124),
+        ("openai/gpt-5", 123),
+    ] {
+        let counted = count(Api::OpenAiChat, &jargon(model));
+        assert_eq!((counted.tokens, counted.label), (tokens, Label::Exact), "{model}");
+        assert_eq!(
+            (counted.exact_tokens, counted.low, counted.high),
+            (tokens, tokens, tokens)
+        );
+        assert_eq!(counted.parts.len(), 7);
+        assert_eq!(counted.parts[1].name, "1 system");
+        assert_eq!(
+            (counted.parts[0].kind, counted.parts[5].kind),
+            (PartKind::System, PartKind::Message)
+        );
+    }
+}
+
+#[test]
+fn a_plain_response_is_exact_unless_something_is_hidden() {
+    let body = json!({"model": "gpt-4.1", "instructions": "Be brief.", "input": "hello world"});
+    let counted = count(Api::OpenAiResponses, &body);
+    // 3 + 1 + 3 for the instructions, 3 + 1 + 2 for the input, 3.
+    assert_eq!((counted.tokens, counted.label), (16, Label::Exact));
+    let listed = json!({"model": "gpt-4.1", "instructions": "Be brief.", "input": [
+        {"role": "user", "content": [{"type": "input_text", "text": "hello world"}]},
+    ]});
+    assert_eq!(count(Api::OpenAiResponses, &listed).tokens, 16);
+    let mut body = body;
+    body["previous_response_id"] = json!("resp_1");
+    let counted = count(Api::OpenAiResponses, &body);
+    assert_eq!((counted.tokens, counted.hidden.len()), (16, 1));
+    assert_ne!(counted.label, Label::Exact);
+}
+
+/// The cookbook's example with a tool: billed 105 by GPT-4 and 101 by GPT-4o.
+#[test]
+fn tools_are_near_the_bill_and_say_that_they_are_estimates() {
+    let body = |model: &str| {
+        json!({"model": model, "messages": [
+            {"role": "system", "content": "You are a helpful assistant that can answer to questions about the weather."},
+            {"role": "user", "content": "What's the weather like in San Francisco?"},
+        ], "tools": [{"type": "function", "function": {
+            "name": "get_current_weather",
+            "description": "Get the current weather in a given location",
+            "parameters": {"type": "object", "properties": {
+                "location": {"type": "string", "description": "The city and state, e.g. San Francisco, CA"},
+                "unit": {"type": "string", "description": "The unit of temperature to return", "enum": ["celsius", "fahrenheit"]},
+            }, "required": ["location"]},
+        }}]})
+    };
+    for (model, billed) in [("gpt-4", 105), ("gpt-4o", 101)] {
+        let counted = count(Api::OpenAiChat, &body(model));
+        assert!(
+            counted.tokens.abs_diff(billed) <= 5,
+            "{model}: {}, not {billed}",
+            counted.tokens
+        );
+        assert!((counted.low..=counted.high).contains(&billed), "{model}");
+        assert!(matches!(counted.label, Label::Prior { .. }));
+        let tool = counted
+            .parts
+            .iter()
+            .find(|part| part.kind == PartKind::Tool)
+            .unwrap();
+        assert_eq!(tool.name, "get_current_weather");
+        assert!(counted.exact_tokens > 20 && counted.exact_tokens < counted.tokens);
+    }
+}
+
+#[test]
+fn claude_is_an_estimate_part_by_part() {
+    // A PNG of 5 × 5 pixels.
+    let png = "iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4";
+    let body = json!({
+        "model": "claude-opus-4-6",
+        "system": [{"type": "text", "text": "You are a careful reviewer. ".repeat(40)}],
+        "tools": [{"name": "read", "description": "Reads a file.", "input_schema": {"type": "object", "properties": {"path": {"type": "string"}}}},
+                  {"type": "bash_20250124", "name": "bash"}],
+        "messages": [
+            {"role": "user", "content": "What is in this picture?"},
+            {"role": "user", "content": [{"type": "image", "source": {"type": "base64", "data": png}}]},
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm. ".repeat(50)}, {"type": "tool_use", "name": "read", "input": {"path": "/a"}}]},
+            {"role": "user", "content": [{"type": "tool_result", "content": [{"type": "text", "text": "nothing"}]}]},
+        ],
+    });
+    let counted = count(Api::Anthropic, &body);
+    let names: Vec<&str> = counted.parts.iter().map(|part| part.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "system 0",
+            "read",
+            "bash",
+            "tools",
+            "0 user",
+            "1 user",
+            "image",
+            "2 assistant",
+            "3 user",
+            "request"
+        ]
+    );
+    let part = |name: &str| counted.parts.iter().find(|part| part.name == name).unwrap();
+    // 1.15 × 241 tokens of o200k_base, and one.
+    assert_eq!(part("system 0").tokens, 278);
+    assert_eq!(part("image").tokens, 1 + 3);
+    // Thoughts of an earlier turn may be left out.
+    assert!(part("2 assistant").tokens > 150 && part("2 assistant").low < 50);
+    assert_eq!((counted.exact_tokens, counted.encoding), (0, "o200k_base"));
+    assert!(matches!(counted.label, Label::Prior { .. }));
+}
+
+/// One short message is billed 7 tokens more than its text, most often.
+#[test]
+fn a_short_message_to_claude() {
+    let body =
+        json!({"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "What is 2+2?"}]});
+    let counted = count(Api::Anthropic, &body);
+    assert!((14..=15).contains(&counted.tokens), "{}", counted.tokens);
+    assert!(counted.low <= 14 && 14 <= counted.high);
+}
+
+#[test]
+fn gemini_counts_texts_and_images() {
+    let body = json!({
+        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        "contents": [{"role": "user", "parts": [{"text": "hello world"}, {"inlineData": {"mimeType": "image/png", "data": "!"}}]}],
+        "tools": [{"functionDeclarations": [{"name": "now"}]}, {"googleSearch": {}}],
+    });
+    let body = serde_json::to_vec(&body).unwrap();
+    let counted = count_request(&Tokenizer::new(), Api::Gemini, "gemini-3-pro", &body).unwrap();
+    let names: Vec<&str> = counted.parts.iter().map(|part| part.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["system", "now", "googleSearch", "0 user", "data", "request"]
+    );
+    assert_eq!((counted.parts[0].tokens, counted.parts[3].tokens), (3, 2));
+    assert_eq!(counted.model, "gemini-3-pro");
+}
+
+#[test]
+fn what_is_no_request_is_refused() {
+    for body in ["", "[]", "1", "{", "nul", "{\"a\":"] {
+        let refused = count_request(&Tokenizer::new(), Api::Anthropic, "", body.as_bytes());
+        assert!(matches!(refused, Err(BadRequest::NotJson(_))), "{body}");
+    }
+    let deep = "[".repeat(100_000);
+    assert!(count_request(&Tokenizer::new(), Api::OpenAiChat, "", deep.as_bytes()).is_err());
+    let counted = count_request(&Tokenizer::new(), Api::OpenAiChat, "no-such-model", b"{}").unwrap();
+    assert_ne!(counted.label, Label::Exact);
+}
+
+/// Values in which the names that requests use turn up anywhere.
+fn anything() -> impl Strategy<Value = Value> {
+    let name = prop::sample::select(vec![
+        "messages",
+        "input",
+        "content",
+        "type",
+        "role",
+        "tools",
+        "function",
+        "parameters",
+        "properties",
+        "text",
+        "image_url",
+        "url",
+        "source",
+        "data",
+        "parts",
+        "contents",
+        "inlineData",
+        "system",
+        "name",
+        "enum",
+        "anyOf",
+        "items",
+        "thinking",
+        "instructions",
+        "input_schema",
+        "tool_calls",
+        "arguments",
+        "description",
+        "required",
+        "functionDeclarations",
+    ]);
+    let word = prop::sample::select(vec![
+        "user",
+        "text",
+        "image",
+        "image_url",
+        "input_image",
+        "tool_use",
+        "tool_result",
+        "document",
+        "function",
+        "object",
+        "array",
+        "thinking",
+        "reasoning",
+        "function_call",
+        "input_audio",
+        "file",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "é",
+    ]);
+    let leaf = prop_oneof![
+        3 => word.prop_map(Value::from),
+        1 => any::<String>().prop_map(Value::from),
+        1 => any::<i64>().prop_map(Value::from),
+        1 => Just(Value::Null),
+    ];
+    leaf.prop_recursive(6, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((name.clone(), inner), 0..6).prop_map(|fields| fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn bodies_of_any_shape_are_counted(
+        fields in prop::collection::vec(anything(), 5),
+        model in prop::sample::select(vec!["gpt-5", "gpt-4", "claude-opus-5", "gemini-3-pro", "gpt-oss-20b", "x"]),
+    ) {
+        let mut body = json!({"model": model});
+        for (name, value) in ["messages", "input", "contents", "tools", "system"].into_iter().zip(fields) {
+            body[name] = value;
+        }
+        for api in [Api::OpenAiChat, Api::OpenAiResponses, Api::Anthropic, Api::Gemini] {
+            count(api, &body);
+        }
+    }
+}
