@@ -43,6 +43,7 @@ fn main() {
         }
     }
     small(&o200k, &files);
+    remembered(&o200k.0);
     threads(&o200k, &files);
     worst(&o200k.0);
     worst(&cl100k.0);
@@ -116,6 +117,25 @@ fn small((ours, theirs): &(Counter, &CoreBPE), files: &[(String, String)]) {
             median(&|chunk| ours.count(chunk)),
             median(&|chunk| theirs.count_ordinary(chunk) as u64)
         );
+    }
+}
+
+/// A block of text that is counted again, and one that was counted before.
+fn remembered(ours: &Counter) {
+    println!(
+        "\n{:<24}{:>10}{:>10}  µs per block",
+        "block of", "counted", "known"
+    );
+    let text = PASSAGES.concat().repeat(20);
+    for bytes in [256, 1024, 8 * 1024, 64 * 1024] {
+        let block = &text[..boundary(&text, bytes)];
+        let (mut counted, mut known) = (Duration::MAX, Duration::MAX);
+        for _ in 0..200 {
+            counted = counted.min(cost(|| ours.count(block)));
+            known = known.min(cost(|| ours.count_blocks(&[block])));
+        }
+        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        println!("{bytes:<24}{:>10.2}{:>10.2}", micros(counted), micros(known));
     }
 }
 

@@ -1,9 +1,10 @@
 //! Counting with one encoding: whole texts, up to a limit, many at once, and as they grow.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::Encoding;
+use crate::blocks::{Blocks, SHORTEST};
 use crate::bpe::Merger;
 use crate::encoding::Tables;
 use crate::layout::NONE;
@@ -25,6 +26,7 @@ const MOST_KEPT: usize = MOST_THREADS;
 pub struct Counter {
     encoding: Encoding,
     kept: Mutex<Vec<Work>>,
+    blocks: OnceLock<Blocks>,
 }
 
 /// What one thread needs to count quickly.
@@ -46,6 +48,7 @@ impl Counter {
         Counter {
             encoding,
             kept: Mutex::default(),
+            blocks: OnceLock::new(),
         }
     }
 
@@ -67,11 +70,16 @@ impl Counter {
 
     /// Exact count of every text, in order; of many together, by several threads.
     pub fn count_batch<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Vec<u64> {
+        let one_by_one = || texts.iter().map(|text| self.count(text.as_ref())).collect();
         let bytes: usize = texts.iter().map(|text| text.as_ref().len()).sum();
+        if bytes < BATCH_BYTES || texts.len() < 2 {
+            return one_by_one();
+        }
+        // Asking costs more than counting ten kilobytes.
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(MOST_THREADS).min(texts.len());
-        if bytes < BATCH_BYTES || threads < 2 {
-            return texts.iter().map(|text| self.count(text.as_ref())).collect();
+        if threads < 2 {
+            return one_by_one();
         }
         let next = AtomicUsize::new(0);
         let counted = |_| {
@@ -103,6 +111,30 @@ impl Counter {
         whole
             .map(|(count, text)| count.unwrap_or_else(|| self.count(text.as_ref())))
             .collect()
+    }
+
+    /// As [`Counter::count_batch`], for texts that come again: those of some length are remembered by a hash, with
+    /// nothing of the text, and not counted twice.
+    pub fn count_blocks<T: AsRef<str>>(&self, texts: &[T]) -> Vec<u64> {
+        let blocks = self.blocks.get_or_init(Blocks::default);
+        let mut counts = Vec::with_capacity(texts.len());
+        let (mut unknown, mut places) = (Vec::new(), Vec::new());
+        for (at, text) in texts.iter().map(AsRef::as_ref).enumerate() {
+            let key = (text.len() >= SHORTEST).then(|| blocks.key(text));
+            let known = key.and_then(|key| blocks.get(key));
+            counts.push(known.unwrap_or_default());
+            if known.is_none() {
+                unknown.push(text);
+                places.push((at, key));
+            }
+        }
+        for ((at, key), count) in places.into_iter().zip(self.count_batch(&unknown)) {
+            counts[at] = count;
+            if let Some(key) = key {
+                blocks.put(key, count);
+            }
+        }
+        counts
     }
 
     /// Counts `text` and says where each of its last `keep` pieces begins.
@@ -210,6 +242,10 @@ mod tests {
             let single: Vec<u64> = texts.iter().map(|text| counter.count(text)).collect();
             assert_eq!(counter.count_batch(&texts), single);
             assert_eq!(counter.count_batch(&texts[..3]), single[..3]);
+            // Unknown, known, and some of both.
+            assert_eq!(counter.count_blocks(&texts[..200]), single[..200]);
+            assert_eq!(counter.count_blocks(&texts[..200]), single[..200]);
+            assert_eq!(counter.count_blocks(&texts), single);
         }
     }
 }

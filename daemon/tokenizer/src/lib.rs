@@ -4,6 +4,7 @@
 //! against. This crate adds what a daemon needs: tables that need no memory of their own, linear time and bounded
 //! memory for any input up to [`MAX_TEXT_BYTES`], and a list of model names that knows what it does not know.
 
+mod blocks;
 mod bpe;
 mod classes;
 mod counter;

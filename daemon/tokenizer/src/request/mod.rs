@@ -223,7 +223,7 @@ impl Draft {
 
     fn finish(self, tokenizer: &Tokenizer) -> RequestCount {
         let texts: Vec<&str> = self.texts.iter().map(|text| text.text.as_str()).collect();
-        let counts = tokenizer.counter(self.profile.encoding).count_batch(&texts);
+        let counts = tokenizer.counter(self.profile.encoding).count_blocks(&texts);
         let mut sums: Vec<(u64, u64)> = vec![(0, 0); self.parts.len()];
         for (text, count) in self.texts.iter().zip(counts) {
             let (certain, optional) = &mut sums[text.part];
