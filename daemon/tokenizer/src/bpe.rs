@@ -5,12 +5,10 @@
 //! pair of neighbours is the encoding of theirs, and every pair of the joined sequence comes from one of the
 //! windows. (See the corollaries in the documentation of the crate `bpe`.)
 
-use std::collections::BinaryHeap;
-
 use crate::layout::NONE;
 use crate::vocabulary::Vocabulary;
 
-/// Up to this many bytes a plain search for the lowest rank is quicker than a queue.
+/// Up to this many bytes a plain search for the lowest rank is quicker than keeping blocks of parts.
 const FEW: usize = 32;
 const SEVERAL: usize = 128;
 /// Bytes of a window at first; doubled until neighbours can be joined.
@@ -137,81 +135,93 @@ struct Span {
     end: usize,
 }
 
-/// A part of the window while merging, named by its first byte.
-struct Part {
-    before: u32,
-    end: u32,
-    /// Rank of this part together with the next one.
-    rank: u32,
-}
+/// Parts of which the lowest rank is kept together.
+const BLOCK: usize = 32;
+/// As [`NONE`], among ranks that are compared with a sign: processors do that more quickly.
+const NO_RANK: i32 = i32::MAX;
 
-/// The same as [`count_short`] with a queue, for windows.
+/// The same as [`count_short`] for windows: parts stay where they are, named by their first byte, and the lowest rank
+/// of each block of them is known.
 #[derive(Default)]
 struct Merge {
-    parts: Vec<Part>,
-    /// `!(rank << 32 | start)`: the greatest is the lowest rank, and the leftmost among equals.
-    queue: BinaryHeap<u64>,
+    len: usize,
+    before: Vec<u32>,
+    end: Vec<u32>,
+    /// Rank of a part together with the next one; whole blocks.
+    ranks: Vec<i32>,
+    /// The lowest rank of each block.
+    lowest: Vec<i32>,
 }
 
 impl Merge {
     fn run(&mut self, vocabulary: &Vocabulary, bytes: &[u8]) {
-        self.parts.clear();
+        self.len = bytes.len();
+        self.before.clear();
+        self.end.clear();
+        self.ranks.clear();
+        self.lowest.clear();
         let len = u32::try_from(bytes.len()).unwrap_or(NONE);
-        let mut entries = std::mem::take(&mut self.queue).into_vec();
-        entries.clear();
-        for at in 0..len {
-            let rank = match at + 1 < len {
-                true => vocabulary.pair(bytes, at as usize),
-                false => NONE,
-            };
-            self.parts.push(Part {
-                before: at.wrapping_sub(1),
-                end: at + 1,
-                rank,
-            });
-            if rank != NONE {
-                entries.push(pack(rank, at));
-            }
-        }
-        self.queue = BinaryHeap::from(entries);
-        while let Some(entry) = self.queue.pop() {
-            let (rank, left) = unpack(entry);
-            if self.parts[left as usize].rank != rank {
-                continue;
-            }
-            let right = self.parts[left as usize].end;
-            let end = self.parts[right as usize].end;
-            self.parts[left as usize].end = end;
-            self.parts[right as usize].rank = NONE;
-            if let Some(next) = self.parts.get_mut(end as usize) {
-                next.before = left;
+        self.before.extend((0..len).map(|at| at.wrapping_sub(1)));
+        self.end.extend(1..=len);
+        let pairs = 0..bytes.len().saturating_sub(1);
+        self.ranks
+            .extend(pairs.map(|at| signed(vocabulary.pair(bytes, at))));
+        self.ranks.resize(bytes.len().next_multiple_of(BLOCK), NO_RANK);
+        let (blocks, _) = self.ranks.as_chunks::<BLOCK>();
+        self.lowest.extend(blocks.iter().map(|block| lowest(block)));
+        while let Some(left) = self.next() {
+            let right = self.end[left] as usize;
+            let end = self.end[right];
+            self.end[left] = end;
+            self.ranks[right] = NO_RANK;
+            if let Some(before) = self.before.get_mut(end as usize) {
+                *before = left as u32;
             }
             self.rate(vocabulary, bytes, left);
-            let before = self.parts[left as usize].before;
+            let before = self.before[left];
             if before != NONE {
-                self.rate(vocabulary, bytes, before);
+                self.rate(vocabulary, bytes, before as usize);
+                self.review(before as usize / BLOCK);
+            }
+            self.review(left / BLOCK);
+            if right / BLOCK != left / BLOCK {
+                self.review(right / BLOCK);
             }
         }
     }
 
+    /// The leftmost of the parts with the lowest rank.
+    fn next(&self) -> Option<usize> {
+        let wanted = lowest(&self.lowest);
+        if wanted == NO_RANK {
+            return None;
+        }
+        let block = self.lowest.iter().position(|rank| *rank == wanted)?;
+        let first = block * BLOCK;
+        let at = self.ranks[first..].iter().position(|rank| *rank == wanted)?;
+        Some(first + at)
+    }
+
     /// Looks up what the part at `at` and the next one would become.
-    fn rate(&mut self, vocabulary: &Vocabulary, bytes: &[u8], at: u32) {
-        let middle = self.parts[at as usize].end;
-        let rank = match self.parts.get(middle as usize) {
-            Some(next) => vocabulary.rank(bytes, at as usize, next.end as usize),
-            None => NONE,
+    fn rate(&mut self, vocabulary: &Vocabulary, bytes: &[u8], at: usize) {
+        let middle = self.end[at] as usize;
+        self.ranks[at] = match self.end.get(middle) {
+            Some(end) => signed(vocabulary.rank(bytes, at, *end as usize)),
+            None => NO_RANK,
         };
-        self.parts[at as usize].rank = rank;
-        if rank != NONE {
-            self.queue.push(pack(rank, at));
+    }
+
+    fn review(&mut self, block: usize) {
+        if let Some(ranks) = self.ranks.as_chunks::<BLOCK>().0.get(block) {
+            self.lowest[block] = lowest(ranks);
         }
     }
 
     fn tokens(&self, offset: usize, spans: &mut Vec<Span>) {
         spans.clear();
         let mut start = 0;
-        while let Some(part) = self.parts.get(start) {
-            let end = part.end as usize;
+        while start < self.len {
+            let end = self.end[start] as usize;
             spans.push(Span {
                 start: offset + start,
                 end: offset + end,
@@ -221,13 +231,13 @@ impl Merge {
     }
 }
 
-fn pack(rank: u32, at: u32) -> u64 {
-    !(u64::from(rank) << 32 | u64::from(at))
+/// [`NONE`] becomes [`NO_RANK`]; no rank is as high.
+fn signed(rank: u32) -> i32 {
+    i32::try_from(rank).unwrap_or(NO_RANK)
 }
 
-fn unpack(entry: u64) -> (u32, u32) {
-    let entry = !entry;
-    ((entry >> 32) as u32, entry as u32)
+fn lowest(ranks: &[i32]) -> i32 {
+    ranks.iter().fold(NO_RANK, |lowest, rank| lowest.min(*rank))
 }
 
 #[cfg(test)]
@@ -257,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn search_and_queue_agree() {
+    fn search_and_blocks_agree() {
         let mut merger = Merger::default();
         for text in [
             "x",
@@ -269,15 +279,15 @@ mod tests {
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ] {
             let piece = text.as_bytes();
-            let queued = merger.count_in_windows(&O200K, piece, piece.len()).unwrap();
+            let blocks = merger.count_in_windows(&O200K, piece, piece.len()).unwrap();
             assert_eq!(
                 count_short::<FEW>(&O200K, piece, 0, piece.len()),
-                queued,
+                blocks,
                 "{text}"
             );
             assert_eq!(
                 count_short::<SEVERAL>(&O200K, piece, 0, piece.len()),
-                queued,
+                blocks,
                 "{text}"
             );
         }
