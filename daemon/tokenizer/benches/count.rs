@@ -1,7 +1,8 @@
 //! Counting beside plain `tiktoken-rs`: everyday texts, small and large, on one thread and two, and the worst ones.
 //!
 //! `cargo bench -p tokmon-tokenizer -- [FILE...]` measures with your own files too. Each figure is the best of several
-//! passes that take turns, so that a busy machine harms neither side.
+//! passes that take turns, in processor time where the system tells it, so that a busy machine harms neither side
+//! much; the figures by the clock need a quiet one.
 
 #[path = "../tests/texts/mod.rs"]
 mod texts;
@@ -14,6 +15,8 @@ use tiktoken_rs::CoreBPE;
 use tokmon_tokenizer::{Counter, Encoding};
 
 const MB: usize = 1_000_000;
+/// How long one measurement takes, at least.
+const STRETCH: Duration = Duration::from_millis(150);
 
 fn main() {
     let o200k = (
@@ -65,9 +68,9 @@ fn throughput(name: &str, text: &str, ours: &Counter, theirs: &CoreBPE) {
     // Nothing remembered yet.
     let first = cost(|| Counter::new(ours.encoding()).count(text));
     let (mut warm, mut plain) = (Duration::MAX, Duration::MAX);
-    for pass in 0..9 {
+    for pass in 0..3 {
         warm = warm.min(cost(|| ours.count(text)));
-        if pass < 4 {
+        if pass < 2 {
             plain = plain.min(cost(|| theirs.count_ordinary(text)));
         }
     }
@@ -130,7 +133,7 @@ fn remembered(ours: &Counter) {
     for bytes in [256, 1024, 8 * 1024, 64 * 1024] {
         let block = &text[..boundary(&text, bytes)];
         let (mut counted, mut known) = (Duration::MAX, Duration::MAX);
-        for _ in 0..200 {
+        for _ in 0..2 {
             counted = counted.min(cost(|| ours.count(block)));
             known = known.min(cost(|| ours.count_blocks(&[block])));
         }
@@ -225,7 +228,7 @@ fn worst(ours: &Counter) {
 fn print_worst(ours: &Counter, name: &str, text: &str) {
     peak();
     let before = peak();
-    let took = cost(|| ours.count(text)).min(cost(|| ours.count(text)));
+    let took = cost(|| ours.count(text));
     let more = peak().saturating_sub(before);
     println!(
         "{name:<24}{:>10.1}{:>12.1}",
@@ -234,11 +237,26 @@ fn print_worst(ours: &Counter, name: &str, text: &str) {
     );
 }
 
-/// The time of one run by the clock.
-fn cost<R>(run: impl FnOnce() -> R) -> Duration {
-    let began = Instant::now();
-    black_box(run());
-    began.elapsed()
+/// Processor time of one run, from as many as fill a stretch that the system measures well; without such a measure,
+/// the clock's.
+fn cost<R>(run: impl Fn() -> R) -> Duration {
+    let (before, began) = (on_processor(), Instant::now());
+    let mut runs = 0;
+    while runs == 0 || began.elapsed() < STRETCH {
+        black_box(run());
+        runs += 1;
+    }
+    let took = match (before, on_processor()) {
+        (Some(before), Some(after)) if after > before => after - before,
+        _ => began.elapsed(),
+    };
+    took / runs
+}
+
+/// What this thread has had of a processor, where Linux tells it: in steps of some milliseconds.
+fn on_processor() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(stat.split(' ').next()?.parse().ok()?))
 }
 
 /// Most memory that this process has had since the last call, in kilobytes, where Linux tells it.
