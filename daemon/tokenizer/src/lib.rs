@@ -6,6 +6,7 @@
 
 mod blocks;
 mod bpe;
+mod calibration;
 mod classes;
 mod counter;
 mod encoding;
@@ -24,6 +25,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use calibration::{Calibration, Estimate, Measure};
 pub use counter::Counter;
 pub use encoding::Encoding;
 use encoding::Slots;
