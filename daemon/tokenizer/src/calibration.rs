@@ -21,6 +21,9 @@ const LEAST_SLOPE: f64 = 0.5;
 /// How unsure the prior is of the slope and of the tokens per block.
 const UNSURE: [f64; 2] = [0.25, 20.0];
 
+/// Tokens more or less than the prior's share that nobody sees: once, and for each block.
+const HIDDEN: [f64; 2] = [12.0, 30.0];
+
 /// What is to be estimated, or was billed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measure {
@@ -88,20 +91,29 @@ impl Calibration {
     /// What this will be billed as.
     pub fn estimate(&self, measure: Measure) -> Estimate {
         let tokens = self.predict(measure);
-        let (below, above, label) = if self.observations < ENOUGH {
-            let (below, above) = self.prior;
-            (below, above, Label::Prior { below, above })
+        let known = self.observations >= ENOUGH;
+        let within = self.band();
+        let (below, above) = if known { (within, within) } else { self.prior };
+        // A few words may come with a reminder that nobody sees, so a share of them alone says too little.
+        let hidden = if known {
+            0.0
         } else {
-            let within = self.band();
-            let observations = self.observations;
-            (within, within, Label::Calibrated { within, observations })
+            HIDDEN[0] + HIDDEN[1] * measure.blocks as f64
         };
-        let share = |thousandths: u32| tokens * f64::from(thousandths) / 1000.0;
+        let share = |thousandths: u32| tokens * f64::from(thousandths) / 1000.0 + hidden;
+        let (low, high) = (whole(tokens - share(below)), whole(tokens + share(above)));
+        let tokens = whole(tokens);
         Estimate {
-            tokens: whole(tokens),
-            low: whole(tokens - share(below)),
-            high: whole(tokens + share(above)),
-            label,
+            tokens,
+            low,
+            high,
+            label: match known {
+                true => Label::Calibrated {
+                    within,
+                    observations: self.observations,
+                },
+                false => Label::prior(tokens, low, high),
+            },
         }
     }
 
@@ -208,13 +220,13 @@ mod tests {
         });
         assert_eq!(
             (estimate.tokens, estimate.low, estimate.high),
-            (1_210, 1_029, 1_392)
+            (1_210, 957, 1_464)
         );
         assert_eq!(
             estimate.label,
             Label::Prior {
-                below: 150,
-                above: 150
+                below: 209,
+                above: 209
             }
         );
     }
@@ -248,7 +260,7 @@ mod tests {
             },
         );
         assert_eq!(estimate.tokens, 100_605);
-        assert!(estimate.low > 100_500 && estimate.high < 100_700);
+        assert!(estimate.low > 100_450 && estimate.high < 100_750);
     }
 
     #[test]
