@@ -3,10 +3,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tokmon_core::limits::{MAX_BATCH, MAX_PAGE};
 use tokmon_core::observation::Observation;
-use tokmon_ledger::{Chunk, Outcome, Receipt, RecordsQuery};
+use tokmon_ledger::{Chunk, Imported, LedgerError, Outcome, Receipt, RecordsQuery};
 use tokmon_proto::v1;
 use tokmon_proto::v1::usage_service_server::UsageService;
 use tonic::{Request, Response, Status, Streaming};
@@ -55,6 +56,8 @@ impl UsageService for Usage {
         let mut stream = request.into_inner();
         let mut answer = v1::RecordStreamResponse::default();
         let mut batch: Vec<(u64, Observation)> = Vec::new();
+        // While one batch is written the next is read.
+        let mut written: Option<Written> = None;
         let mut index = 0;
         loop {
             let message = stream.message().await?;
@@ -67,9 +70,15 @@ impl UsageService for Usage {
                 index += 1;
             }
             if batch.len() >= MAX_BATCH || (ended && !batch.is_empty()) {
-                self.flush(&mut batch, &mut answer).await?;
+                if let Some(former) = written.take() {
+                    former.count(&mut answer).await?;
+                }
+                written = Some(self.write(std::mem::take(&mut batch)));
             }
             if ended {
+                if let Some(last) = written {
+                    last.count(&mut answer).await?;
+                }
                 return Ok(Response::new(answer));
             }
         }
@@ -179,29 +188,18 @@ impl Usage {
         })
     }
 
-    async fn flush(
-        &self,
-        batch: &mut Vec<(u64, Observation)>,
-        answer: &mut v1::RecordStreamResponse,
-    ) -> Result<(), Status> {
-        let (indices, observations): (Vec<u64>, Vec<Observation>) = batch.drain(..).unzip();
+    /// Gives a batch to the ledger, which takes it up while the stream is read on.
+    fn write(&self, batch: Vec<(u64, Observation)>) -> Written {
+        let (indices, observations): (Vec<u64>, Vec<Observation>) = batch.into_iter().unzip();
+        let ledger = self.0.ledger.clone();
         let chunk = Chunk {
             observations,
             ..Chunk::default()
         };
-        let done = self.0.ledger.import(chunk).await.map_err(status::ledger)?;
-        answer.added += done.added;
-        answer.amended += done.amended;
-        answer.duplicates += done.duplicates;
-        answer.purged += done.purged;
-        for (at, refusal) in &done.refused {
-            refuse(
-                answer,
-                indices.get(*at).copied().unwrap_or_default(),
-                &refusal.to_string(),
-            );
+        Written {
+            indices,
+            done: tokio::spawn(async move { ledger.import(chunk).await }),
         }
-        Ok(())
     }
 
     fn receipt(&self, receipt: Receipt) -> v1::RecordResponse {
@@ -222,6 +220,30 @@ impl Usage {
             alerts: receipt.alerts.iter().map(convert::alert).collect(),
             unpriced: receipt.record.cost.is_none(),
         }
+    }
+}
+
+/// A batch of a stream on its way into the ledger.
+struct Written {
+    /// Where in the stream its observations stood.
+    indices: Vec<u64>,
+    done: JoinHandle<Result<Imported, LedgerError>>,
+}
+
+impl Written {
+    /// Waits until it is durable and counts it.
+    async fn count(self, answer: &mut v1::RecordStreamResponse) -> Result<(), Status> {
+        let done = self.done.await.unwrap_or(Err(LedgerError::Closed));
+        let done = done.map_err(status::ledger)?;
+        answer.added += done.added;
+        answer.amended += done.amended;
+        answer.duplicates += done.duplicates;
+        answer.purged += done.purged;
+        for (at, refusal) in &done.refused {
+            let index = self.indices.get(*at).copied().unwrap_or_default();
+            refuse(answer, index, &refusal.to_string());
+        }
+        Ok(())
     }
 }
 
