@@ -1,20 +1,36 @@
 //! Budgets: a limit on what a scope may use in a window.
 //!
-//! A token limit counts every token of a call: input, output and what went through a cache. Budgets are counted and
-//! alerted on; they do not refuse anything yet.
+//! A token limit counts every token of a call, each class by its weight. Budgets are counted and alerted on; one that
+//! denies also refuses reservations that would pass its limit.
 
 mod account;
+mod alert;
+mod ask;
+mod decision;
+mod habits;
+mod reservation;
 mod span;
+mod standing;
+mod weights;
 
 use serde::{Deserialize, Serialize};
 
-pub use account::{Account, Counter, Crossing, Place, Used, View};
+pub use account::{Account, Counter, Lift, Place, Used};
+pub use alert::Crossing;
+pub(crate) use ask::content_of;
+pub use ask::{Ask, Estimate};
+pub(crate) use decision::weigh;
+pub use decision::{Binding, Decision, decide};
+pub use habits::Habits;
+pub(crate) use reservation::Saved as SavedReservations;
+pub use reservation::{Caller, End, Ended, Held, Reservation, Reservations};
 pub use span::Span;
+pub use standing::{Standing, Unit, View};
+pub use weights::Weights;
 
 use crate::Name;
-use crate::entry::Record;
-use crate::limits::MAX_NAME_BYTES;
-use crate::money::Pico;
+use crate::limits::{MAX_NAME_BYTES, MAX_REPORTED_USD};
+use crate::money::{PICO_PER_USD, Pico};
 use crate::refusal::Refusal;
 
 /// A limit on what a scope may use in a window.
@@ -40,6 +56,49 @@ pub struct Budget {
     pub critical_percent: u32,
     /// What happens at the thresholds.
     pub action: Action,
+    /// How much each class of tokens counts against `limit_tokens`.
+    #[serde(default)]
+    pub weights: Weights,
+    /// It only says what it would have refused.
+    #[serde(default)]
+    pub shadow: bool,
+    /// What a client does that cannot reach the daemon, and what becomes of a call whose price is not known.
+    #[serde(default)]
+    pub unreachable: Unreachable,
+}
+
+/// What happens when nobody can say whether a budget has room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unreachable {
+    /// The call is made.
+    #[default]
+    Allow,
+    /// The call is not made.
+    Deny,
+}
+
+impl Unreachable {
+    /// Reads "allow" or "deny"; empty means allow.
+    pub fn parse(text: &str) -> Result<Unreachable, Refusal> {
+        match text {
+            "" | "allow" => Ok(Unreachable::Allow),
+            "deny" => Ok(Unreachable::Deny),
+            other => Err(Refusal::invalid(
+                "unreachable",
+                format!("{:?} is not known", cut(other)),
+                "allow or deny",
+            )),
+        }
+    }
+
+    /// The word that [`Unreachable::parse`] reads.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unreachable::Allow => "allow",
+            Unreachable::Deny => "deny",
+        }
+    }
 }
 
 /// What a budget covers: calls for which every non-empty list contains the call's value.
@@ -71,7 +130,7 @@ pub enum Action {
     /// Alerted on.
     #[default]
     Warn,
-    /// Alerted on, and refused at the limit once there is something that asks before spending.
+    /// Alerted on, and reservations that would pass the limit are refused.
     Deny,
 }
 
@@ -114,17 +173,32 @@ impl Scope {
         ]
     }
 
-    /// Whether a call falls under the budget.
-    pub fn covers(&self, record: &Record) -> bool {
-        let seen = &record.seen;
+    /// Whether a call of somebody falls under the budget.
+    pub fn covers(&self, caller: &Caller) -> bool {
+        self.covers_names(
+            [
+                &caller.agent,
+                &caller.project,
+                &caller.session,
+                &caller.tool,
+                &caller.user,
+            ],
+            &caller.provider,
+            &caller.model,
+        )
+    }
+
+    /// The same for agent, project, session, tool and user, the provider and the model.
+    pub(crate) fn covers_names(&self, who: [&str; 5], provider: &str, model: &str) -> bool {
         let within = |list: &[String], value: &str| list.is_empty() || list.iter().any(|v| v == value);
-        within(&self.agents, &seen.who.agent)
-            && within(&self.models, &seen.model)
-            && within(&self.projects, &seen.who.project)
-            && within(&self.sessions, &seen.who.session)
-            && within(&self.tools, &seen.who.tool)
-            && within(&self.users, &seen.who.user)
-            && within(&self.providers, &seen.provider)
+        let [agent, project, session, tool, user] = who;
+        within(&self.agents, agent)
+            && within(&self.models, model)
+            && within(&self.projects, project)
+            && within(&self.sessions, session)
+            && within(&self.tools, tool)
+            && within(&self.users, user)
+            && within(&self.providers, provider)
     }
 }
 
@@ -149,6 +223,26 @@ impl Budget {
                 "it is negative",
                 "0 (no limit) or more",
             ));
+        }
+        if self.limit_usd.0 > MAX_LIMIT_USD * PICO_PER_USD {
+            let problem = format!("${} is beyond every budget", self.limit_usd);
+            return Err(Refusal::invalid(
+                "limit_usd",
+                problem,
+                format!("up to {MAX_LIMIT_USD}"),
+            ));
+        }
+        for (field, limit) in [
+            ("limit_tokens", self.limit_tokens),
+            ("limit_requests", self.limit_requests),
+        ] {
+            if limit > MAX_LIMIT {
+                let problem = format!("{limit} is beyond every budget");
+                return Err(Refusal::invalid(field, problem, format!("up to {MAX_LIMIT}")));
+            }
+        }
+        if self.limit_tokens > 0 {
+            self.weights.check()?;
         }
         if self.limit_tokens == 0 && self.limit_usd == Pico::ZERO && self.limit_requests == 0 {
             return Err(Refusal::invalid(
@@ -194,6 +288,11 @@ impl Budget {
         Ok(self)
     }
 
+    /// Whether it refuses what would pass its limit.
+    pub fn enforces(&self) -> bool {
+        self.action == Action::Deny && !self.shadow
+    }
+
     /// The thresholds in percent, rising: the warning, the critical one and the limit itself.
     pub fn thresholds(&self) -> [u32; 3] {
         [self.warn_percent, self.critical_percent, 100]
@@ -202,6 +301,10 @@ impl Budget {
 
 /// Most values in one list of a scope: every record is compared with each.
 const MAX_SCOPE_VALUES: usize = 100;
+
+/// Largest limit in tokens or calls, and in dollars: a thousand times what anybody spends, and far from what overflows.
+const MAX_LIMIT: u64 = 1_000_000_000_000_000;
+const MAX_LIMIT_USD: i128 = MAX_REPORTED_USD * 1_000;
 
 fn cut(text: &str) -> String {
     text.chars().take(80).collect()
@@ -223,6 +326,9 @@ mod tests {
             warn_percent: 0,
             critical_percent: 0,
             action: Action::Warn,
+            weights: Weights::default(),
+            shadow: false,
+            unreachable: Unreachable::Allow,
         }
     }
 
@@ -308,6 +414,20 @@ mod tests {
                 },
                 "critical_percent",
             ),
+            (
+                Budget {
+                    limit_tokens: u64::MAX,
+                    ..b()
+                },
+                "limit_tokens",
+            ),
+            (
+                Budget {
+                    limit_usd: Pico(i128::MAX),
+                    ..b()
+                },
+                "limit_usd",
+            ),
             (Budget { scope: many, ..b() }, "scope.tools"),
             (Budget { scope: long, ..b() }, "scope.agents"),
         ];
@@ -325,5 +445,9 @@ mod tests {
             assert_eq!(Action::parse(action.name()).unwrap(), action);
         }
         assert!(Action::parse("explode").is_err());
+        for policy in [Unreachable::Allow, Unreachable::Deny] {
+            assert_eq!(Unreachable::parse(policy.name()).unwrap(), policy);
+        }
+        assert!(Unreachable::parse("panic").is_err());
     }
 }

@@ -1,12 +1,14 @@
 //! Decisions: what a request means for the ledger, given what it stands at. Each either refuses or says what to
 //! write down; nothing is changed before that is applied.
 
+mod reserve;
+
 use crate::Name;
-use crate::budget::{Account, Budget, Crossing};
+use crate::budget::{Account, Budget, Crossing, Lift};
 use crate::entry::{AmendReason, Body, Record};
 use crate::limits::{
-    MAX_AHEAD_MS, MAX_BUDGETS, MAX_CONTEXT_CHARS, MAX_NAME_BYTES, MAX_PRICE_ROWS, MAX_REPORTED_USD,
-    MAX_TOKENS_PER_CALL, MIN_AT_MS,
+    MAX_AHEAD_MS, MAX_BUDGETS, MAX_CONTEXT_CHARS, MAX_LIFTS, MAX_NAME_BYTES, MAX_PRICE_ROWS,
+    MAX_REPORTED_USD, MAX_TOKENS_PER_CALL, MIN_AT_MS,
 };
 use crate::merge::{Candidate, Loss, Verdict, merge};
 use crate::model;
@@ -213,7 +215,7 @@ impl Draft {
     /// Prices a call and lets the waste rules see it; `same` is its record when its usage is unchanged.
     fn price(&mut self, call: Candidate, same: Option<&Record>) -> (Record, Option<Costing>) {
         let costing = self.state.book.cost(&call.seen);
-        let cost = costing.as_ref().map(|c| c.total);
+        let cost = reserve::cost_of(&call.seen, costing.as_ref());
         let waste = match same {
             Some(same) => same.waste.clone(),
             None => self.rules.waste.check(&mut self.recent, &call.seen, cost),
@@ -231,7 +233,8 @@ impl Draft {
 
     /// The record at today's prices. `None` when its cost stays as it is.
     pub fn reprice(&self, record: &Record) -> Option<Record> {
-        let cost = self.state.book.cost(&record.seen).map(|c| c.total);
+        let costing = self.state.book.cost(&record.seen);
+        let cost = reserve::cost_of(&record.seen, costing.as_ref());
         if cost == record.cost {
             return None;
         }
@@ -304,11 +307,53 @@ impl Draft {
 
     /// Sets a budget with what it has counted so far.
     pub fn set_budget_body(&self, account: &Account) -> Body {
-        let entry = BudgetEntry {
-            budget: (**account.budget()).clone(),
-            counters: account.counters().to_vec(),
-        };
+        let entry = BudgetEntry::of(account);
         Body::BudgetSet(serde_json::to_string(&entry).unwrap_or_default().into())
+    }
+
+    /// Completes an account that past calls were counted into: what is open is held in it, what was alerted on is not
+    /// alerted on again, and what passes its limit already is booked.
+    pub fn complete_account(&self, account: &mut Account, now_ms: i64) {
+        for open in self.reservations.open() {
+            let amount = open.estimate.used(&account.budget().weights);
+            account.hold_again(&open.caller, open.at_ms, &amount, now_ms);
+        }
+        account.book_overdrafts(now_ms);
+        if let Some(former) = self.state.budgets.get(&account.budget().name) {
+            account.inherit_alerts(former, now_ms);
+        }
+    }
+
+    /// Raises a budget's limit for a while.
+    ///
+    /// # Errors
+    /// There is none of that name, the time is over, or it is lifted too often already.
+    pub fn lift_budget(&self, name: &Name, lift: Lift, now_ms: i64) -> Result<Body, Refusal> {
+        let Some(account) = self.state.budgets.get(name) else {
+            return Err(no_budget(name));
+        };
+        if lift.by.cost < Pico::ZERO || lift.by.cost.0 > MAX_REPORTED_USD * PICO_PER_USD {
+            let problem = format!("${}", lift.by.cost);
+            return Err(Refusal::invalid("usd", problem, "0 to 1,000,000 dollars"));
+        }
+        let resets = account.view(now_ms).resets_at_ms;
+        // Until the window ends, if nothing else was said.
+        let until_ms = match lift.until_ms {
+            0 if resets > 0 => resets,
+            0 => i64::MAX,
+            until => until,
+        };
+        if until_ms <= now_ms {
+            return Err(Refusal::invalid("until_ms", "it is over", "an instant to come"));
+        }
+        if account.lifts_at(now_ms) >= MAX_LIFTS {
+            let allowed = format!("at most {MAX_LIFTS} at once");
+            return Err(Refusal::invalid("name", "it is lifted too often", allowed));
+        }
+        Ok(Body::BudgetLifted {
+            budget: name.clone(),
+            lift: Lift { until_ms, ..lift },
+        })
     }
 
     /// Removes a budget.
@@ -319,8 +364,7 @@ impl Draft {
         if self.state.budgets.contains_key(name) {
             return Ok(Body::BudgetRemoved(name.clone()));
         }
-        let what = format!("budget {:?}", name.chars().take(80).collect::<String>());
-        Err(Refusal::NotFound { what })
+        Err(no_budget(name))
     }
 
     /// Sets prices.
@@ -390,6 +434,11 @@ pub fn alert(crossing: &Crossing) -> Body {
     }
 }
 
+fn no_budget(name: &Name) -> Refusal {
+    let what = format!("budget {:?}", name.chars().take(80).collect::<String>());
+    Refusal::NotFound { what }
+}
+
 /// The buckets of [`Tokens::to_array`](crate::tokens::Tokens::to_array) as the contract calls them.
 const BUCKETS: [&str; 11] = [
     "tokens.input",
@@ -411,6 +460,8 @@ fn cut_note(note: Name) -> Name {
         None => note,
     }
 }
+
+pub use reserve::{Released, Reserved, Settled, Spent, settled_key};
 
 #[cfg(test)]
 mod tests;

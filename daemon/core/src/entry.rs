@@ -1,6 +1,7 @@
 //! What the ledger accepted: entries, in one sequence, never changed afterwards.
 
 use crate::Name;
+use crate::budget::{End, Estimate, Lift, Reservation};
 use crate::money::Pico;
 use crate::observation::Observation;
 
@@ -54,6 +55,33 @@ pub enum Body {
         window_start_ms: i64,
         /// One sentence for people.
         message: Name,
+    },
+    /// A budget's limit was raised for a while.
+    BudgetLifted {
+        /// The budget's name.
+        budget: Name,
+        /// By how much, until when.
+        lift: Lift,
+    },
+    /// A reservation was granted.
+    Reserved(Box<Reservation>),
+    /// An open reservation holds another amount from here on.
+    Extended {
+        /// Its id.
+        id: Name,
+        /// The whole of what it holds now.
+        estimate: Estimate,
+        /// When it expires now.
+        expires_at_ms: i64,
+    },
+    /// A reservation ended. The usage that it was settled with is an entry of its own, right after this one.
+    Resolved {
+        /// Its id.
+        id: Name,
+        /// How.
+        end: End,
+        /// Hash of what it was settled with; 0 when it was not.
+        content: u64,
     },
     /// Prices were set or imported: JSON list of price rows.
     PriceSet(Name),

@@ -66,3 +66,22 @@ pub const CHECKPOINT_ENTRIES: u64 = 20_000;
 pub const PURGE_CHUNK: usize = 20_000;
 /// Entries that a follower is handed at once.
 pub const FOLLOW_PAGE: usize = 1_000;
+/// Most reservations that are open at once: a thousand agents with a handful each; each is held in every budget.
+pub const MAX_RESERVATIONS: usize = 4_096;
+/// Ended reservations that are remembered, so that asking again gets the same answer. What one was settled with never
+/// counts twice, also when it is forgotten here.
+pub const MAX_RESOLVED_RESERVATIONS: usize = 8_192;
+/// Longest life of a reservation, in milliseconds: no call takes a day.
+pub const MAX_RESERVATION_MS: i64 = 24 * 60 * 60 * 1000;
+/// Life of a reservation that names none, in milliseconds: longer than the longest answers.
+pub const DEFAULT_RESERVATION_MS: i64 = 10 * 60 * 1000;
+/// Most tokens in one reservation: a thousand of the largest calls.
+pub const MAX_RESERVED_TOKENS: u64 = 1_000 * MAX_TOKENS_PER_CALL;
+/// Most reservations, settlements or releases in one call.
+pub const MAX_RESERVATION_BATCH: usize = 1_000;
+/// Pairs of agent and model whose answers are remembered to estimate the next one.
+pub const MAX_HABITS: usize = 64;
+/// Sessions whose last call is remembered to tell what the provider's cache holds.
+pub const MAX_WARM_SESSIONS: usize = 256;
+/// Budgets' limits that are raised for a while at once, per budget.
+pub const MAX_LIFTS: usize = 16;

@@ -11,7 +11,9 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::Name;
-use crate::budget::{Account, Budget, Counter, Crossing};
+use crate::budget::{
+    Account, Budget, Counter, Crossing, End, Estimate, Habits, Lift, Reservation, Reservations,
+};
 use crate::entry::{AmendReason, Body, Entry, Record};
 use crate::price::{Origin, PriceBook, PriceRow};
 use crate::session::Sessions;
@@ -43,6 +45,12 @@ pub struct State {
     pub budgets: BTreeMap<Name, Arc<Account>>,
     /// Current sessions.
     pub sessions: Sessions,
+    /// What agents usually do, for estimates.
+    pub habits: Arc<Habits>,
+    /// When the next open reservation expires.
+    pub next_expiry_ms: Option<i64>,
+    /// How many reservations are open.
+    pub open_reservations: usize,
     /// Records of calls that ended before this instant were purged; 0: none.
     pub purge_horizon_ms: i64,
     /// The last entry.
@@ -56,6 +64,8 @@ pub struct State {
 pub struct Draft {
     /// What everybody may look at.
     pub state: State,
+    /// Open reservations, and the last that have ended.
+    pub reservations: Reservations,
     pub(crate) recent: Recent,
     pub(crate) rules: Arc<Rules>,
 }
@@ -73,6 +83,10 @@ struct Checkpoint {
     budgets: Vec<BudgetEntry>,
     prices: Vec<PriceRow>,
     recent: Recent,
+    #[serde(default)]
+    habits: Habits,
+    #[serde(default)]
+    reservations: crate::budget::SavedReservations,
 }
 
 /// A budget with what its running windows had used, as an entry and as part of a checkpoint.
@@ -80,6 +94,23 @@ struct Checkpoint {
 pub(crate) struct BudgetEntry {
     pub(crate) budget: Budget,
     pub(crate) counters: Vec<Counter>,
+    /// The highest threshold that a rolling window alerted on.
+    #[serde(default)]
+    pub(crate) alerted: u32,
+    #[serde(default)]
+    pub(crate) lifts: Vec<Lift>,
+}
+
+impl BudgetEntry {
+    pub(crate) fn of(account: &Account) -> BudgetEntry {
+        let (alerted, lifts) = account.beside();
+        BudgetEntry {
+            budget: (**account.budget()).clone(),
+            counters: account.counters().to_vec(),
+            alerted,
+            lifts,
+        }
+    }
 }
 
 impl Draft {
@@ -90,10 +121,14 @@ impl Draft {
                 book: rules.bundled.clone(),
                 budgets: BTreeMap::new(),
                 sessions: Sessions::default(),
+                habits: Arc::default(),
+                next_expiry_ms: None,
+                open_reservations: 0,
                 purge_horizon_ms: 0,
                 last_seq: 0,
                 last_recorded_ms: 0,
             },
+            reservations: Reservations::default(),
             recent: Recent::default(),
             rules,
         }
@@ -112,6 +147,9 @@ impl Draft {
         draft.state.last_seq = saved.last_seq;
         draft.state.last_recorded_ms = saved.last_recorded_ms;
         draft.set_prices(saved.prices);
+        draft.state.habits = Arc::new(saved.habits);
+        draft.reservations = Reservations::load(saved.reservations);
+        draft.count_reservations();
         for entry in saved.budgets {
             draft.set_budget(entry);
         }
@@ -130,10 +168,7 @@ impl Draft {
             budgets: state
                 .budgets
                 .values()
-                .map(|account| BudgetEntry {
-                    budget: (**account.budget()).clone(),
-                    counters: account.counters().to_vec(),
-                })
+                .map(|account| BudgetEntry::of(account))
                 .collect(),
             prices: state
                 .book
@@ -142,6 +177,8 @@ impl Draft {
                 .cloned()
                 .collect(),
             recent: self.recent.clone(),
+            habits: (*state.habits).clone(),
+            reservations: self.reservations.save(),
         };
         // Only maps with keys that are no text can fail to become JSON, and there is none.
         serde_json::to_vec(&saved).unwrap_or_default()
@@ -173,6 +210,18 @@ impl Draft {
                     self.set_budget(entry);
                 }
             }
+            Body::BudgetLifted { budget, lift } => {
+                if let Some(account) = state.budgets.get_mut(budget) {
+                    Arc::make_mut(account).lift(*lift, entry.recorded_at_ms);
+                }
+            }
+            Body::Reserved(reservation) => self.reserved(reservation, entry.recorded_at_ms),
+            Body::Extended {
+                id,
+                estimate,
+                expires_at_ms,
+            } => self.extended(id, estimate, *expires_at_ms, entry.recorded_at_ms),
+            Body::Resolved { id, end, content } => self.resolved(id, *end, *content, entry.recorded_at_ms),
             Body::BudgetRemoved(name) => drop(state.budgets.remove(name)),
             Body::BudgetAlert { .. } => {}
             Body::PriceSet(json) => self.set_prices(serde_json::from_str(json).unwrap_or_default()),
@@ -206,11 +255,52 @@ impl Draft {
         self.state
             .sessions
             .used(&who.agent, &who.session, record.seen.at_ms);
+        Arc::make_mut(&mut self.state.habits).saw(&record.seen, previous.map(|p| &p.seen));
         let mut crossings = Vec::new();
         for account in self.state.budgets.values_mut() {
             crossings.extend(Arc::make_mut(account).apply(record, previous, now_ms));
         }
         crossings
+    }
+
+    fn reserved(&mut self, reservation: &Reservation, now_ms: i64) {
+        let amount = |account: &Account| reservation.estimate.used(&account.budget().weights);
+        for account in self.state.budgets.values_mut() {
+            let amount = amount(account);
+            Arc::make_mut(account).hold(&reservation.caller, reservation.at_ms, &amount, now_ms);
+        }
+        self.reservations.put(Arc::new(reservation.clone()));
+        self.count_reservations();
+    }
+
+    fn extended(&mut self, id: &Name, estimate: &Estimate, expires_at_ms: i64, now_ms: i64) {
+        let crate::budget::Held::Open(open) = self.reservations.get(id) else {
+            return;
+        };
+        let mut reservation = (**open).clone();
+        self.give_back(&reservation, now_ms);
+        reservation.estimate = *estimate;
+        reservation.expires_at_ms = expires_at_ms;
+        self.reserved(&reservation, now_ms);
+    }
+
+    fn resolved(&mut self, id: &Name, end: End, content: u64, now_ms: i64) {
+        if let Some(reservation) = self.reservations.end(id, end, content) {
+            self.give_back(&reservation, now_ms);
+        }
+        self.count_reservations();
+    }
+
+    fn give_back(&mut self, reservation: &Reservation, now_ms: i64) {
+        for account in self.state.budgets.values_mut() {
+            let amount = reservation.estimate.used(&account.budget().weights);
+            Arc::make_mut(account).give_back(&reservation.caller, reservation.at_ms, &amount, now_ms);
+        }
+    }
+
+    fn count_reservations(&mut self) {
+        self.state.open_reservations = self.reservations.len();
+        self.state.next_expiry_ms = self.reservations.next_expiry_ms();
     }
 
     pub(crate) fn account(&self, budget: Budget, counters: Vec<Counter>) -> Account {
@@ -226,7 +316,14 @@ impl Draft {
     }
 
     fn set_budget(&mut self, entry: BudgetEntry) {
-        let account = self.account(entry.budget, entry.counters);
+        let mut account = self
+            .account(entry.budget, entry.counters)
+            .with(entry.alerted, entry.lifts);
+        // What is open is held in it too: in a budget that is new as in one that was saved.
+        for open in self.reservations.open() {
+            let amount = open.estimate.used(&account.budget().weights);
+            account.hold_again(&open.caller, open.at_ms, &amount, self.state.last_recorded_ms);
+        }
         self.state
             .budgets
             .insert(account.budget().name.clone(), Arc::new(account));

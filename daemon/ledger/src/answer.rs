@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use tokmon_core::Name;
-use tokmon_core::budget::Crossing;
+use tokmon_core::budget::{Ask, Crossing, Decision, End, Reservation};
+use tokmon_core::decide::Spent;
 use tokmon_core::entry::{Entry, Record};
+use tokmon_core::id::Key;
 use tokmon_core::money::Pico;
 use tokmon_core::observation::Observation;
 use tokmon_core::price::{Costing, PriceRow};
@@ -150,12 +152,51 @@ pub(crate) enum Change {
     SetBudget(Box<tokmon_core::budget::Budget>),
     /// Removes a budget.
     RemoveBudget(Name),
+    /// Raises a budget's limit for a while.
+    LiftBudget(Name, tokmon_core::budget::Lift),
     /// Sets prices.
     SetPrices(Vec<PriceRow>),
     /// Removes the user's price of a model.
     RemovePrice(Name, Name),
     /// Begins a purge.
     Purge(Cut),
+}
+
+/// Something to do with a reservation.
+#[derive(Debug, Clone)]
+pub enum Claim {
+    /// Reserve.
+    Reserve(Box<Ask>),
+    /// Hold more, or for longer: the whole of what it shall hold.
+    Extend(Name, Box<Ask>),
+    /// The call was made: record it and end the reservation.
+    Settle(Name, Box<Spent>),
+    /// Nothing was used.
+    Release(Name),
+}
+
+impl Claim {
+    /// The key of the call that it settles.
+    pub(crate) fn key(&self) -> Option<Key> {
+        match self {
+            Claim::Settle(_, spent) if spent.named => Some(spent.seen.key),
+            Claim::Settle(id, _) => Some(tokmon_core::decide::settled_key(id)),
+            _ => None,
+        }
+    }
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone)]
+pub enum Claimed {
+    /// It is held. With how it has ended when it was asked before, and why it was granted when it is new.
+    Held(Box<Reservation>, Option<End>, Option<Box<Decision>>),
+    /// There is no room.
+    Denied(Box<Decision>),
+    /// It is settled: the call's receipt, and whether it had expired before.
+    Settled(Box<Receipt>, bool),
+    /// It has ended in this way, now or before. `true`: before.
+    Ended(End, bool),
 }
 
 /// The entries that a change made.

@@ -294,7 +294,7 @@ impl Ledger {
         self.quick(|reply| Quick::Change(change, reply)).await
     }
 
-    async fn quick<T>(&self, op: impl FnOnce(Reply<T>) -> Quick) -> Result<T, LedgerError> {
+    pub(crate) async fn quick<T>(&self, op: impl FnOnce(Reply<T>) -> Quick) -> Result<T, LedgerError> {
         let (reply, answer) = oneshot::channel();
         self.shared().lanes.push_quick(op(reply))?;
         answer.await.unwrap_or_else(|_| Err(self.unanswered()))

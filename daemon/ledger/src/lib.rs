@@ -13,6 +13,7 @@ mod ledger;
 mod ops;
 mod page;
 mod place;
+mod promise;
 mod query;
 mod replay;
 mod reprice;
@@ -27,8 +28,8 @@ mod writer;
 mod tests;
 
 pub use answer::{
-    Chunk, Health, Imported, Outcome, Page, Purged, Receipt, Repriced, RepricedModel, SessionResetDone,
-    Swapped,
+    Chunk, Claim, Claimed, Health, Imported, Outcome, Page, Purged, Receipt, Repriced, RepricedModel,
+    SessionResetDone, Swapped,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::LedgerError;

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokmon_core::id::Key;
 use tokmon_core::observation::Observation;
 
-use crate::answer::{Change, Changed, Chunk, Imported, Receipt, Swapped};
+use crate::answer::{Change, Changed, Chunk, Claim, Claimed, Imported, Receipt, Swapped};
 use crate::error::LedgerError;
 use crate::store::Cut;
 
@@ -19,7 +19,12 @@ pub(crate) enum Quick {
     Record(Vec<Observation>, Reply<Vec<Receipt>>),
     /// Change a setting that the ledger keeps.
     Change(Change, Reply<Changed>),
+    /// Claims on budgets, each by itself and in order. What has expired is ended first; so are claims of none.
+    Claim(Vec<Claim>, Reply<Claims>),
 }
+
+/// What became of claims, each by itself.
+pub(crate) type Claims = Vec<Result<Claimed, LedgerError>>;
 
 /// Work that may take its time.
 pub(crate) enum Bulk {
@@ -38,6 +43,7 @@ impl Quick {
     pub(crate) fn calls(&self) -> usize {
         match self {
             Quick::Record(calls, _) => calls.len(),
+            Quick::Claim(claims, _) => claims.len(),
             Quick::Change(..) => 1,
         }
     }
@@ -47,6 +53,7 @@ impl Quick {
         match self {
             Quick::Record(_, reply) => drop(reply.send(Err(error))),
             Quick::Change(_, reply) => drop(reply.send(Err(error))),
+            Quick::Claim(_, reply) => drop(reply.send(Err(error))),
         }
     }
 }

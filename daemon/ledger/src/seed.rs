@@ -30,7 +30,7 @@ pub(crate) fn seed(store: &dyn Store, account: &mut Account, now_ms: i64) -> Res
             (0, 0)
         };
         let at_ms = agg.first_ms.max(bucket_start_ms(bucket));
-        sums.push((whose.0, whose.1, at_ms, Used::of(agg)));
+        sums.push((whose.0, whose.1, at_ms, Used::of(agg, &budget.weights)));
     };
     if per_session || filter.needs_full() {
         store.rollup_full(buckets, &mut visit)?;

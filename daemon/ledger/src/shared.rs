@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) tail: watch::Sender<Tail>,
     state: RwLock<Arc<State>>,
     pub(crate) health: watch::Sender<Health>,
+    /// When the next open reservation expires.
+    pub(crate) expiry: watch::Sender<Option<i64>>,
     beats: AtomicU64,
     /// Maintenance that keeps the writer waiting, which is no reason to think it dead.
     maintenance: AtomicU32,
@@ -58,6 +60,7 @@ impl Shared {
             clock,
             rules,
             tail: watch::Sender::new(tail),
+            expiry: watch::Sender::new(state.next_expiry_ms),
             state: RwLock::new(Arc::new(state)),
             health: watch::Sender::new(Health::Serving),
             beats: AtomicU64::new(0),
@@ -73,6 +76,11 @@ impl Shared {
     /// Shows a new state and wakes the followers.
     pub(crate) fn publish(&self, state: &State) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state.clone());
+        self.expiry.send_if_modified(|next| {
+            let moved = *next != state.next_expiry_ms;
+            *next = state.next_expiry_ms;
+            moved
+        });
         self.tail.send_if_modified(|tail| {
             let moved = tail.last_seq != state.last_seq;
             tail.last_seq = state.last_seq;

@@ -4,6 +4,7 @@ mod books;
 mod care;
 mod faulty;
 mod once;
+mod promises;
 mod reads;
 mod trouble;
 

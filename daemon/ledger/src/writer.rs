@@ -6,6 +6,7 @@
 
 mod answers;
 mod batch;
+mod claims;
 mod recover;
 mod swap;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokmon_core::budget::{Account, Action, Budget, Scope, Span};
+use tokmon_core::budget::{Account, Action, Budget, Scope, Span, Unreachable, Weights};
 use tokmon_core::report::Filter;
 use tokmon_proto::error::Kind;
 use tokmon_proto::v1;
@@ -114,6 +114,9 @@ fn budget_in(wire: v1::Budget) -> Result<Budget, Status> {
         warn_percent: wire.warn_percent,
         critical_percent: wire.critical_percent,
         action: Action::parse(&wire.action).map_err(refused)?,
+        weights: Weights::default(),
+        shadow: false,
+        unreachable: Unreachable::Allow,
     })
 }
 

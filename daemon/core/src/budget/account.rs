@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::span::HOUR_MS;
-use super::{Action, Budget, Span};
+use super::{Budget, Caller, Crossing, Span, Unit, Weights};
 use crate::Name;
 use crate::entry::Record;
 use crate::limits::MAX_BUDGET_SESSIONS;
@@ -16,7 +16,7 @@ use crate::rollup::Agg;
 /// What was used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Used {
-    /// Tokens of all kinds, cache included.
+    /// Tokens as the budget weighs them; by default of all kinds, cache included.
     pub tokens: u64,
     /// Money by our book; calls without a known price add none.
     pub cost: Pico,
@@ -26,9 +26,9 @@ pub struct Used {
 
 impl Used {
     /// What a sum over calls used.
-    pub fn of(agg: &Agg) -> Used {
+    pub fn of(agg: &Agg, weights: &Weights) -> Used {
         Used {
-            tokens: agg.tokens.total(),
+            tokens: weights.count(&agg.tokens),
             cost: agg.cost,
             requests: agg.requests,
         }
@@ -41,7 +41,8 @@ impl Used {
         self.requests = self.requests.saturating_add(other.requests);
     }
 
-    fn sub(&mut self, other: &Used) {
+    /// Subtracts; counts stop at zero.
+    pub(super) fn sub(&mut self, other: &Used) {
         self.tokens = self.tokens.saturating_sub(other.tokens);
         self.cost -= other.cost;
         self.requests = self.requests.saturating_sub(other.requests);
@@ -63,6 +64,27 @@ pub struct Counter {
     pub last_ms: i64,
     /// The highest threshold that was alerted on, percent.
     pub alerted: u32,
+    /// What open reservations hold of it. Not saved: it follows from them.
+    #[serde(skip)]
+    pub pending: Used,
+    /// How far what was used and held has passed the limit of a budget that denies, at most.
+    #[serde(default)]
+    pub overdraft: Used,
+}
+
+/// A limit that was raised for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lift {
+    /// By how much; all zero: by as much as it takes.
+    pub by: Used,
+    /// Until when.
+    pub until_ms: i64,
+}
+
+impl Lift {
+    pub(super) fn is_whole(&self) -> bool {
+        self.by == Used::default()
+    }
 }
 
 /// A budget, its zone and its counters.
@@ -72,7 +94,10 @@ pub struct Account {
     zone: TimeZone,
     /// The calendar window of the last record's arrival, so that the calendar is asked once per window.
     current: (i64, i64),
-    counters: Vec<Counter>,
+    pub(super) counters: Vec<Counter>,
+    /// The highest threshold that was alerted on, for a rolling window, which never ends.
+    pub(super) alerted: u32,
+    pub(super) lifts: Vec<Lift>,
 }
 
 /// When and in which session calls were made: what decides about their window.
@@ -87,7 +112,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn of(record: &Record) -> Place<'_> {
+    pub(crate) fn of(record: &Record) -> Place<'_> {
         let who = &record.seen.who;
         Place {
             at_ms: record.seen.at_ms,
@@ -95,36 +120,6 @@ impl Place<'_> {
             session: &who.session,
         }
     }
-}
-
-/// A threshold was crossed for the first time in its window.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Crossing {
-    /// The budget.
-    pub budget: Name,
-    /// The threshold, percent.
-    pub threshold: u32,
-    /// The used share, percent, rounded down.
-    pub percent: u32,
-    /// The window's start; 0 when it has none.
-    pub window_start_ms: i64,
-    /// One sentence for people.
-    pub message: String,
-}
-
-/// A budget as it stands at some instant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct View {
-    /// What was used in the window.
-    pub used: Used,
-    /// The highest used share of the limits, percent, rounded down.
-    pub percent: u32,
-    /// "ok", "warn", "critical" or "exceeded".
-    pub state: &'static str,
-    /// The window's start, milliseconds; 0 when it has none.
-    pub window_start_ms: i64,
-    /// When it ends; 0: never.
-    pub resets_at_ms: i64,
 }
 
 impl Account {
@@ -135,7 +130,16 @@ impl Account {
             zone,
             current: (i64::MAX, i64::MAX),
             counters,
+            alerted: 0,
+            lifts: Vec::new(),
         }
+    }
+
+    /// The same with what else was saved of it.
+    pub(crate) fn with(mut self, alerted: u32, lifts: Vec<Lift>) -> Account {
+        self.alerted = alerted;
+        self.lifts = lifts;
+        self
     }
 
     /// The definition.
@@ -148,11 +152,33 @@ impl Account {
         &self.counters
     }
 
+    /// What is saved beside the counters.
+    pub(crate) fn beside(&self) -> (u32, Vec<Lift>) {
+        (self.alerted, self.lifts.clone())
+    }
+
+    /// Raises the limit for a while.
+    pub(crate) fn lift(&mut self, lift: Lift, now_ms: i64) {
+        self.lifts.retain(|lift| lift.until_ms > now_ms);
+        self.lifts.push(lift);
+    }
+
+    /// How many times its limit is raised now.
+    pub(crate) fn lifts_at(&self, now_ms: i64) -> usize {
+        self.lifts.iter().filter(|lift| lift.until_ms > now_ms).count()
+    }
+
+    /// The zone of its windows.
+    pub(super) fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// Whether the window that contains `at_ms` may still run at `now_ms`: what lies before is over and not counted.
     fn still_counts(&self, at_ms: i64, now_ms: i64) -> bool {
         match self.budget.window {
             Span::Session | Span::Lifetime => true,
             Span::Hours(hours) => at_ms > now_ms.saturating_sub(i64::from(hours) * HOUR_MS),
+            Span::Rolling(_) => at_ms > now_ms.saturating_sub(self.budget.window.length_ms()),
             Span::Hour | Span::Day | Span::Week | Span::Month => at_ms >= self.current.0,
         }
     }
@@ -160,16 +186,100 @@ impl Account {
     /// Takes a record into account at the instant it arrives; `previous` is the record it replaces.
     pub fn apply(&mut self, record: &Record, previous: Option<&Record>, now_ms: i64) -> Option<Crossing> {
         self.advance(now_ms);
-        if let Some(previous) = previous.filter(|p| self.budget.scope.covers(p))
+        let weights = self.budget.weights;
+        if let Some(previous) = previous.filter(|p| self.covers(p))
             && let Some(at) = self.find(&Place::of(previous))
         {
-            self.counters[at].used.sub(&Used::of(&Agg::of(previous)));
+            self.counters[at]
+                .used
+                .sub(&Used::of(&Agg::of(previous), &weights));
         }
-        if !self.budget.scope.covers(record) {
+        if !self.covers(record) {
             return None;
         }
-        let at = self.add(&Place::of(record), &Used::of(&Agg::of(record)), now_ms)?;
-        self.crossing(at)
+        let at = self.add(&Place::of(record), &Used::of(&Agg::of(record), &weights), now_ms)?;
+        self.book_overdraft(at, now_ms);
+        self.crossing(at, now_ms)
+    }
+
+    fn covers(&self, record: &Record) -> bool {
+        let (seen, who) = (&record.seen, &record.seen.who);
+        let names: [&str; 5] = [&who.agent, &who.project, &who.session, &who.tool, &who.user];
+        self.budget.scope.covers_names(names, &seen.provider, &seen.model)
+    }
+
+    /// Holds what a reservation may use, in the window in which it was admitted. Whether there is room has been
+    /// decided.
+    pub(crate) fn hold(&mut self, caller: &Caller, at_ms: i64, amount: &Used, now_ms: i64) {
+        if let Some(at) = self.hold_again(caller, at_ms, amount, now_ms) {
+            self.book_overdraft(at, now_ms);
+        }
+    }
+
+    /// The same for what was held before the state was saved. Says in which counter it is held.
+    pub(crate) fn hold_again(
+        &mut self,
+        caller: &Caller,
+        at_ms: i64,
+        amount: &Used,
+        now_ms: i64,
+    ) -> Option<usize> {
+        self.advance(now_ms);
+        let place = caller.place(at_ms);
+        if !self.budget.scope.covers(caller) || !self.still_counts(at_ms, now_ms) {
+            return None;
+        }
+        let at = self.find(&place).or_else(|| self.start(&place))?;
+        let counter = &mut self.counters[at];
+        counter.pending.add(amount);
+        counter.last_ms = counter.last_ms.max(at_ms);
+        Some(at)
+    }
+
+    /// Gives back what a reservation held.
+    pub(crate) fn give_back(&mut self, caller: &Caller, at_ms: i64, amount: &Used, now_ms: i64) {
+        self.advance(now_ms);
+        if !self.budget.scope.covers(caller) {
+            return;
+        }
+        let Some(at) = self.find(&caller.place(at_ms)) else {
+            return;
+        };
+        let counter = &mut self.counters[at];
+        counter.pending.sub(amount);
+        let nothing = Used::default();
+        let untouched = counter.used == nothing && counter.pending == nothing && counter.overdraft == nothing;
+        // A window that begins with a call has not begun when there was none.
+        if untouched && matches!(self.budget.window, Span::Hours(_)) {
+            self.counters.swap_remove(at);
+        }
+    }
+
+    /// Books how far a limit was passed all the same: by calls that nobody asked for, by more than was reserved, by a
+    /// limit that became lower.
+    fn book_overdraft(&mut self, at: usize, now_ms: i64) {
+        if !self.budget.enforces() {
+            return;
+        }
+        let standing = self.standing_with(at, now_ms);
+        let past = |unit| {
+            let limit = standing.limits[unit as usize]?;
+            let past = standing.taken(unit) - limit - standing.overdraft.amount(unit);
+            (past > 0).then_some(past)
+        };
+        let whole = |past: Option<i128>| u64::try_from(past.unwrap_or(0)).unwrap_or(u64::MAX);
+        self.counters[at].overdraft.add(&Used {
+            tokens: whole(past(Unit::Tokens)),
+            cost: Pico(past(Unit::Usd).unwrap_or(0)),
+            requests: whole(past(Unit::Requests)),
+        });
+    }
+
+    /// Books the overdraft of every window: the limit may be lower than what was used before it was set.
+    pub(crate) fn book_overdrafts(&mut self, now_ms: i64) {
+        for at in 0..self.counters.len() {
+            self.book_overdraft(at, now_ms);
+        }
     }
 
     /// Adds a sum of past calls in the budget's scope, for a budget that begins in the middle of a window. Sums come
@@ -185,7 +295,7 @@ impl Account {
         match self.budget.window {
             Span::Lifetime => 0,
             Span::Session => now_ms.saturating_sub(7 * 24 * HOUR_MS),
-            Span::Hours(hours) => now_ms.saturating_sub(i64::from(hours) * HOUR_MS),
+            Span::Hours(_) | Span::Rolling(_) => now_ms.saturating_sub(self.budget.window.length_ms()),
             calendar => calendar
                 .around(now_ms, &self.zone)
                 .map_or(now_ms, |(start, _)| start),
@@ -204,46 +314,15 @@ impl Account {
         Some(at)
     }
 
-    /// How the budget stands.
-    pub fn view(&self, now_ms: i64) -> View {
-        let running = match self.budget.window {
-            Span::Session | Span::Lifetime => self.counters.iter().max_by_key(|c| c.last_ms),
-            _ => self
-                .counters
-                .iter()
-                .find(|c| (c.start_ms..c.end_ms).contains(&now_ms)),
-        };
-        let used = running.map(|c| c.used).unwrap_or_default();
-        let (start, end) = match running {
-            Some(counter) => (counter.start_ms, counter.end_ms),
-            None => self
-                .budget
-                .window
-                .around(now_ms, &self.zone)
-                .unwrap_or((0, i64::MAX)),
-        };
-        let percent = self.percent(&used);
-        let [warn, critical, limit] = self.budget.thresholds();
-        let state = match percent {
-            p if p >= limit => "exceeded",
-            p if p >= critical => "critical",
-            p if p >= warn => "warn",
-            _ => "ok",
-        };
-        View {
-            used,
-            percent,
-            state,
-            window_start_ms: start,
-            resets_at_ms: if end == i64::MAX { 0 } else { end },
-        }
-    }
-
     /// Drops windows that are over.
     fn advance(&mut self, now_ms: i64) {
         match self.budget.window {
             Span::Session | Span::Lifetime => {}
             Span::Hours(_) => self.counters.retain(|c| c.end_ms > now_ms),
+            Span::Rolling(_) => {
+                let from = now_ms.saturating_sub(self.budget.window.length_ms());
+                self.counters.retain(|c| c.end_ms > from);
+            }
             calendar => {
                 if (self.current.0..self.current.1).contains(&now_ms) {
                     return;
@@ -256,7 +335,7 @@ impl Account {
         }
     }
 
-    fn find(&self, place: &Place<'_>) -> Option<usize> {
+    pub(super) fn find(&self, place: &Place<'_>) -> Option<usize> {
         self.counters.iter().position(|c| match &c.session {
             Some((agent, session)) => agent == place.agent && session == place.session,
             None => (c.start_ms..c.end_ms).contains(&place.at_ms),
@@ -288,12 +367,20 @@ impl Account {
                     (start + i64::from(hours) * HOUR_MS).min(after.unwrap_or(i64::MAX)),
                 )
             }
+            Span::Rolling(_) => {
+                let step = self.budget.window.step_ms();
+                let start = at - at.rem_euclid(step);
+                (start, start + step)
+            }
             calendar => calendar.around(at, &self.zone)?,
         };
         let per_session = self.budget.window == Span::Session;
         if per_session && self.counters.len() >= MAX_BUDGET_SESSIONS {
-            let silent = (0..self.counters.len()).min_by_key(|&i| self.counters[i].last_ms)?;
-            self.counters.swap_remove(silent);
+            // What a reservation holds is not forgotten; there are only so many of them.
+            let silent = (0..self.counters.len())
+                .filter(|&i| self.counters[i].pending == Used::default())
+                .min_by_key(|&i| self.counters[i].last_ms);
+            silent.map(|silent| self.counters.swap_remove(silent));
         }
         self.counters.push(Counter {
             start_ms,
@@ -302,96 +389,11 @@ impl Account {
             used: Used::default(),
             last_ms: i64::MIN,
             alerted: 0,
+            pending: Used::default(),
+            overdraft: Used::default(),
         });
         Some(self.counters.len() - 1)
     }
-
-    /// The highest used share of the limits.
-    fn percent(&self, used: &Used) -> u32 {
-        self.shares(used).into_iter().flatten().max().unwrap_or(0)
-    }
-
-    /// The used share of each limit: tokens, money, calls.
-    fn shares(&self, used: &Used) -> [Option<u32>; 3] {
-        let share = |used: i128, limit: i128| {
-            let percent = used.max(0).saturating_mul(100).checked_div(limit)?;
-            Some(u32::try_from(percent).unwrap_or(u32::MAX))
-        };
-        let budget = &self.budget;
-        [
-            share(used.tokens.into(), budget.limit_tokens.into()),
-            share(used.cost.0, budget.limit_usd.0),
-            share(used.requests.into(), budget.limit_requests.into()),
-        ]
-    }
-
-    /// Alerts on the highest threshold that was reached and not alerted on. Those below it are passed with it, so a
-    /// single large call makes one alert.
-    fn crossing(&mut self, at: usize) -> Option<Crossing> {
-        let used = self.counters[at].used;
-        let percent = self.percent(&used);
-        let reached = self
-            .budget
-            .thresholds()
-            .into_iter()
-            .rev()
-            .find(|&t| percent >= t)?;
-        if reached <= self.counters[at].alerted {
-            return None;
-        }
-        self.counters[at].alerted = reached;
-        if self.budget.action == Action::Observe {
-            return None;
-        }
-        Some(Crossing {
-            budget: self.budget.name.clone(),
-            threshold: reached,
-            percent,
-            window_start_ms: self.counters[at].start_ms,
-            message: self.sentence(&self.counters[at], percent),
-        })
-    }
-
-    fn sentence(&self, counter: &Counter, percent: u32) -> String {
-        let (budget, used) = (&self.budget, &counter.used);
-        let shares = self.shares(used);
-        let figures = if shares[0] == Some(percent) {
-            format!(
-                "{} of {} tokens",
-                grouped(used.tokens),
-                grouped(budget.limit_tokens)
-            )
-        } else if shares[1] == Some(percent) {
-            format!("${} of ${}", used.cost, budget.limit_usd)
-        } else {
-            format!(
-                "{} of {} calls",
-                grouped(used.requests),
-                grouped(budget.limit_requests)
-            )
-        };
-        let scope = match (&counter.session, budget.window) {
-            (Some((_, session)), _) => format!("in session {session}"),
-            (None, Span::Lifetime) => "since it was set".to_owned(),
-            (None, Span::Hours(hours)) => format!("in {hours} hours"),
-            (None, Span::Day) => "today".to_owned(),
-            (None, window) => format!("this {window}"),
-        };
-        format!("budget {} is at {percent} %: {figures} used {scope}", budget.name)
-    }
-}
-
-/// "1,000,000".
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@ pub(super) const HOUR_MS: i64 = 3_600_000;
 /// The longest window that is a number of hours: a leap year.
 const MAX_HOURS: u32 = 366 * 24;
 
+/// Steps of a rolling window: what leaves it leaves in so many pieces.
+const STEPS: i64 = 60;
+const MINUTE_MS: i64 = 60_000;
+
 /// How long a window is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -31,13 +35,15 @@ pub enum Span {
     Lifetime,
     /// So many hours from the full hour of the first call after the window before it ended, as subscriptions meter.
     Hours(u32),
+    /// The last so many minutes, always.
+    Rolling(u32),
 }
 
 impl Span {
     /// Reads "hour", "day", "week", "month", "session", "lifetime", or a number of hours or days: "5h", "36h", "7d".
     /// Empty means a day.
     pub fn parse(text: &str) -> Result<Span, Refusal> {
-        let allowed = "hour, day, week, month, session, lifetime, or 1h to 8784h (also in days: 7d)";
+        let allowed = "hour, day, week, month, session, lifetime, 1h to 8784h (also in days: 7d), or a window that rolls: rolling:90m, rolling:5h, rolling:7d";
         let wrong = || {
             Refusal::invalid(
                 "window",
@@ -56,6 +62,18 @@ impl Span {
             "month" => Ok(Span::Month),
             "session" => Ok(Span::Session),
             "lifetime" => Ok(Span::Lifetime),
+            _ if text.starts_with("rolling:") => {
+                let length = &text["rolling:".len()..];
+                let minutes = |number: &str, each: u32| {
+                    let minutes = number.parse::<u32>().ok()?.checked_mul(each)?;
+                    let digits = number.bytes().all(|b| b.is_ascii_digit());
+                    (digits && (1..=MAX_HOURS * 60).contains(&minutes)).then_some(minutes)
+                };
+                let number = length.strip_suffix('m').and_then(|n| minutes(n, 1));
+                let number = number.or_else(|| length.strip_suffix('h').and_then(|n| minutes(n, 60)));
+                let number = number.or_else(|| length.strip_suffix('d').and_then(|n| minutes(n, 24 * 60)));
+                number.map(Span::Rolling).ok_or_else(wrong)
+            }
             _ => {
                 let number = text.strip_suffix('h').and_then(|n| hours(n, 1));
                 let number = number.or_else(|| text.strip_suffix('d').and_then(|n| hours(n, 24)));
@@ -87,7 +105,31 @@ impl Span {
                 let next = at.date().last_of_month().tomorrow().ok()?;
                 Some((midnight(at.date().first_of_month())?, midnight(next)?))
             }
-            Span::Session | Span::Lifetime | Span::Hours(_) => None,
+            Span::Session | Span::Lifetime | Span::Hours(_) | Span::Rolling(_) => None,
+        }
+    }
+
+    /// The length of a window that is a duration; 0 for the others.
+    pub(super) fn length_ms(self) -> i64 {
+        match self {
+            Span::Hours(hours) => i64::from(hours) * HOUR_MS,
+            Span::Rolling(minutes) => i64::from(minutes) * MINUTE_MS,
+            _ => 0,
+        }
+    }
+
+    /// How much time one step of a rolling window covers: at least a minute.
+    pub(super) fn step_ms(self) -> i64 {
+        (self.length_ms() / STEPS).max(MINUTE_MS)
+    }
+
+    /// "5h", "90m": the length of a window that is a duration.
+    pub(super) fn length(self) -> String {
+        let minutes = self.length_ms() / MINUTE_MS;
+        if minutes % 60 == 0 {
+            format!("{}h", minutes / 60)
+        } else {
+            format!("{minutes}m")
         }
     }
 }
@@ -102,6 +144,7 @@ impl std::fmt::Display for Span {
             Span::Session => f.write_str("session"),
             Span::Lifetime => f.write_str("lifetime"),
             Span::Hours(hours) => write!(f, "{hours}h"),
+            Span::Rolling(_) => write!(f, "rolling:{}", self.length()),
         }
     }
 }
@@ -127,11 +170,23 @@ mod tests {
     #[test]
     fn windows_are_read_back() {
         for text in [
-            "hour", "day", "week", "month", "session", "lifetime", "5h", "36h", "8784h",
+            "hour",
+            "day",
+            "week",
+            "month",
+            "session",
+            "lifetime",
+            "5h",
+            "36h",
+            "8784h",
+            "rolling:90m",
+            "rolling:5h",
+            "rolling:8784h",
         ] {
             assert_eq!(Span::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Span::parse("7d").unwrap(), Span::Hours(168));
+        assert_eq!(Span::parse("rolling:7d").unwrap().to_string(), "rolling:168h");
         for text in [
             "fortnight",
             "0h",
@@ -143,6 +198,12 @@ mod tests {
             "5 h",
             "367d",
             "99999999999h",
+            "rolling:",
+            "rolling:0m",
+            "rolling:-5h",
+            "rolling:5",
+            "rolling:8785h",
+            "rolling:99999999999d",
         ] {
             assert!(Span::parse(text).is_err(), "{text}");
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::budget::{Action, Scope, Span};
+use crate::budget::{Action, Scope, Span, Unreachable, Weights};
 use crate::entry::Entry;
 use crate::price::PriceBook;
 use crate::state::Rules;
@@ -220,6 +220,9 @@ fn replaying_the_entries_or_a_checkpoint_and_the_rest_gives_the_same_state() {
         warn_percent: 0,
         critical_percent: 0,
         action: Action::Warn,
+        weights: Weights::default(),
+        shadow: false,
+        unreachable: Unreachable::Allow,
     };
     let account = book.draft.open_account(budget).unwrap();
     let body = book.draft.set_budget_body(&account);

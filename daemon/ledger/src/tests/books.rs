@@ -1,6 +1,6 @@
 //! Settings that the ledger keeps: budgets, prices, sessions.
 
-use tokmon_core::budget::{Action, Budget, Scope, Span};
+use tokmon_core::budget::{Action, Budget, Scope, Span, Unreachable, Weights};
 use tokmon_core::entry::{AmendReason, Body};
 use tokmon_core::money::Pico;
 use tokmon_core::price::{PriceRow, Rate, Rates};
@@ -21,6 +21,9 @@ fn daily(tokens: u64) -> Budget {
         warn_percent: 0,
         critical_percent: 0,
         action: Action::Warn,
+        weights: Weights::default(),
+        shadow: false,
+        unreachable: Unreachable::Allow,
     }
 }
 

@@ -9,9 +9,9 @@ use tokmon_core::entry::Record;
 use tokmon_core::price::Costing;
 use tokmon_core::rollup::Agg;
 
-use crate::answer::{Changed, Imported, Outcome, Receipt};
+use crate::answer::{Changed, Claimed, Imported, Outcome, Receipt};
 use crate::error::LedgerError;
-use crate::ops::Reply;
+use crate::ops::{Claims, Reply};
 use crate::shared::Shared;
 use crate::store::SessionRow;
 
@@ -19,8 +19,15 @@ use crate::store::SessionRow;
 pub(crate) enum Answer {
     Record(Reply<Vec<Receipt>>, Vec<Pending>),
     Change(Reply<Changed>, Changed),
+    Claim(Reply<Claims>, Vec<Result<Owed, LedgerError>>),
     Import(Reply<Imported>, Imported, OwnedSemaphorePermit),
     Reprice(Reply<u64>, u64, OwnedSemaphorePermit),
+}
+
+/// What became of a claim; a receipt waits for its session's totals.
+pub(crate) enum Owed {
+    Now(Claimed),
+    Settled(Box<Pending>, bool),
 }
 
 /// A receipt without the totals of its session, which are known when it is durable.
@@ -45,6 +52,10 @@ pub(crate) fn deliver(answers: Vec<Answer>, shared: &Shared) {
                 Err(why) => Err(LedgerError::Unavailable(why.clone())),
             })),
             Answer::Change(reply, entries) => drop(reply.send(Ok(entries))),
+            Answer::Claim(reply, owed) => {
+                let claims = owed.into_iter().map(|owed| claimed(&sessions, owed?)).collect();
+                drop(reply.send(Ok(claims)));
+            }
             Answer::Import(reply, imported, _permit) => drop(reply.send(Ok(imported))),
             Answer::Reprice(reply, changed, _permit) => drop(reply.send(Ok(changed))),
         }
@@ -57,8 +68,22 @@ impl Answer {
         match self {
             Answer::Record(reply, _) => drop(reply.send(Err(error))),
             Answer::Change(reply, _) => drop(reply.send(Err(error))),
+            Answer::Claim(reply, _) => drop(reply.send(Err(error))),
             Answer::Import(reply, ..) => drop(reply.send(Err(error))),
             Answer::Reprice(reply, ..) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+fn claimed(sessions: &Result<Sessions, String>, owed: Owed) -> Result<Claimed, LedgerError> {
+    match owed {
+        Owed::Now(claimed) => Ok(claimed),
+        Owed::Settled(pending, late) => {
+            let sessions = sessions.as_ref();
+            let sessions = sessions.map_err(|why| LedgerError::Unavailable(why.clone()))?;
+            let receipt = receipts(sessions, vec![*pending]).pop();
+            let receipt = receipt.ok_or(LedgerError::Closed)?;
+            Ok(Claimed::Settled(Box::new(receipt), late))
         }
     }
 }
@@ -82,14 +107,17 @@ fn who(record: &Record) -> (Name, Name) {
 
 /// Reads every session once, all from one snapshot.
 fn sessions(answers: &[Answer], shared: &Shared) -> Result<Sessions, String> {
-    let mut asked: Vec<(Name, Name)> = (answers.iter())
-        .filter_map(|answer| match answer {
-            Answer::Record(_, pending) => Some(pending),
-            _ => None,
-        })
-        .flatten()
-        .map(|pending| who(&pending.record))
-        .collect();
+    let mut asked: Vec<(Name, Name)> = Vec::new();
+    for answer in answers {
+        match answer {
+            Answer::Record(_, pending) => asked.extend(pending.iter().map(|p| who(&p.record))),
+            Answer::Claim(_, owed) => asked.extend(owed.iter().filter_map(|owed| match owed {
+                Ok(Owed::Settled(pending, _)) => Some(who(&pending.record)),
+                _ => None,
+            })),
+            _ => {}
+        }
+    }
     if asked.is_empty() {
         return Ok(Sessions::new());
     }

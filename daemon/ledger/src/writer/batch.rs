@@ -14,7 +14,7 @@ use tokmon_core::refusal::Refusal;
 use tokmon_core::state::Draft;
 
 use super::answers::{Answer, Pending};
-use crate::answer::{Change, Chunk, Imported, Outcome, Receipt};
+use crate::answer::{Change, Chunk, Claim, Imported, Outcome, Receipt};
 use crate::error::LedgerError;
 use crate::ops::{Bulk, Quick, Reply};
 use crate::seed;
@@ -45,9 +45,9 @@ fn held<'a>(purged: &HashSet<Key>, key: Key, known: Option<&'a Known>) -> Held<'
 
 /// A batch in the making.
 pub(crate) struct Turn<'a> {
-    draft: &'a mut Draft,
+    pub(super) draft: &'a mut Draft,
     shared: &'a Arc<Shared>,
-    now_ms: i64,
+    pub(super) now_ms: i64,
     batch: Batch,
     answers: Vec<Answer>,
     /// The calls of this turn that the store knows.
@@ -71,8 +71,10 @@ impl<'a> Turn<'a> {
     ) -> Result<Turn<'a>, StoreError> {
         let mut keys: Vec<Key> = Vec::new();
         for op in quick {
-            if let Quick::Record(calls, _) = op {
-                keys.extend(calls.iter().map(|seen| seen.key));
+            match op {
+                Quick::Record(calls, _) => keys.extend(calls.iter().map(|seen| seen.key)),
+                Quick::Claim(claims, _) => keys.extend(claims.iter().filter_map(Claim::key)),
+                Quick::Change(..) => {}
             }
         }
         match bulk {
@@ -133,6 +135,10 @@ impl<'a> Turn<'a> {
     pub(crate) fn quick(&mut self, op: Quick) {
         match op {
             Quick::Record(calls, reply) => self.record(calls, reply),
+            Quick::Claim(claims, reply) => {
+                let owed = self.claims(claims);
+                self.answers.push(Answer::Claim(reply, owed));
+            }
             Quick::Change(change, reply) => match self.change(change) {
                 Ok(bodies) => {
                     let from = self.batch.entries.len();
@@ -165,7 +171,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Adds an entry, and the alerts that it sets off after it.
-    fn push(&mut self, body: Body, previous: Option<Box<Record>>) -> (u64, Vec<Crossing>) {
+    pub(super) fn push(&mut self, body: Body, previous: Option<Box<Record>>) -> (u64, Vec<Crossing>) {
         let seq = self.draft.state.last_seq + 1;
         let entry = Entry {
             seq,
@@ -210,7 +216,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn record_one(&mut self, seen: Observation) -> Pending {
+    pub(super) fn record_one(&mut self, seen: Observation) -> Pending {
         let key = seen.key;
         let known = self.take_known(key);
         if known.is_none() && self.purged.contains(&key) {
@@ -389,6 +395,7 @@ impl<'a> Turn<'a> {
         let body = match change {
             Change::ResetSession(agent) => draft.reset_session(&agent, now_ms)?,
             Change::RemoveBudget(name) => draft.remove_budget(&name)?,
+            Change::LiftBudget(name, lift) => draft.lift_budget(&name, lift, now_ms)?,
             Change::SetPrices(rows) => draft.set_prices_body(&rows)?,
             Change::RemovePrice(provider, model) => draft.remove_price(&provider, &model)?,
             Change::SetBudget(budget) => {
@@ -404,6 +411,7 @@ impl<'a> Turn<'a> {
                         drop(account.apply(record, staged.previous.as_deref(), now_ms));
                     }
                 }
+                self.draft.complete_account(&mut account, now_ms);
                 self.draft.set_budget_body(&account)
             }
             Change::Purge(cut) => {

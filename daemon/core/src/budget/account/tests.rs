@@ -1,7 +1,7 @@
 //! Examples for the counters of budgets.
 
 use super::*;
-use crate::budget::Scope;
+use crate::budget::{Action, Scope, Unreachable};
 use crate::testing::observation;
 
 const NOON: i64 = 1_795_176_000_000; // 2026-11-20T12:00:00Z
@@ -32,6 +32,9 @@ fn account(window: Span) -> Account {
         warn_percent: 80,
         critical_percent: 95,
         action: Action::Warn,
+        weights: Weights::default(),
+        shadow: false,
+        unreachable: Unreachable::Allow,
     };
     Account::new(Arc::new(budget), TimeZone::UTC, Vec::new())
 }

@@ -9,6 +9,7 @@ use tokmon_core::entry::Rule;
 use tokmon_core::money::Pico;
 
 use super::super::{Result, StoreError};
+use super::reservation::{BudgetLiftedRow, ExtendedRow, ReservedRow, ResolvedRow};
 
 /// The envelope's version.
 const VERSION: u8 = 1;
@@ -61,7 +62,7 @@ pub(super) struct EntryRow {
     /// When it was recorded: milliseconds after the record's own time, or after the epoch when it has none.
     #[prost(sint64, tag = "1")]
     pub(super) recorded_ms: i64,
-    #[prost(oneof = "BodyRow", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "BodyRow", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     pub(super) body: Option<BodyRow>,
 }
 
@@ -86,6 +87,14 @@ pub(super) enum BodyRow {
     PriceRemoved(PriceRemovedRow),
     #[prost(message, tag = "10")]
     Purged(PurgedRow),
+    #[prost(message, tag = "11")]
+    BudgetLifted(BudgetLiftedRow),
+    #[prost(message, tag = "12")]
+    Reserved(ReservedRow),
+    #[prost(message, tag = "13")]
+    Extended(ExtendedRow),
+    #[prost(message, tag = "14")]
+    Resolved(ResolvedRow),
 }
 
 /// A record. What nearly every record has comes first: those tags take one byte.

@@ -12,6 +12,7 @@ use super::codec::{
     AmendRow, BodyRow, BudgetAlertRow, EntryRow, FindingRow, PriceRemovedRow, PurgedRow, RecordRow,
     SessionResetRow, rule_number, rule_of, unseal_message,
 };
+use super::reservation;
 use super::tables::{KIND_PATH, KIND_SOURCE, KINDS};
 
 /// Ids of a record's names: the dimensions, the source's kind, its path.
@@ -74,6 +75,14 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
                 message: message.to_string(),
             }),
         ),
+        Body::BudgetLifted { budget, lift } => (0, reservation::lifted_row(budget, lift)),
+        Body::Reserved(reserved) => (0, reservation::reserved_row(reserved)),
+        Body::Extended {
+            id,
+            estimate,
+            expires_at_ms,
+        } => (0, reservation::extended_row(id, estimate, *expires_at_ms)),
+        Body::Resolved { id, end, content } => (0, reservation::resolved_row(id, *end, *content)),
         Body::PriceSet(text) => (0, BodyRow::PriceSet(text.to_string())),
         Body::PriceRemoved { provider, model } => (
             0,
@@ -228,6 +237,10 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
             window_start_ms: row.window_start_ms,
             message: row.message.into(),
         },
+        BodyRow::BudgetLifted(row) => reservation::lifted(row),
+        BodyRow::Reserved(row) => reservation::reserved(row)?,
+        BodyRow::Extended(row) => reservation::extended(row)?,
+        BodyRow::Resolved(row) => reservation::resolved(row)?,
         BodyRow::PriceSet(text) => Body::PriceSet(text.into()),
         BodyRow::PriceRemoved(row) => Body::PriceRemoved {
             provider: row.provider.into(),
@@ -338,159 +351,4 @@ fn strange(what: &str) -> StoreError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::codec::seal_message;
-    use super::*;
-    use crate::store::{record_of, samples};
-
-    /// Writes an entry and reads it back; ids are places in a list of names.
-    fn there_and_back(entry: &Entry) -> Result<Entry> {
-        let mut names: Vec<Name> = Vec::new();
-        let ids = match record_of(entry) {
-            Some(record) => ids_of(record, |_, name| {
-                names.push(name.clone());
-                Ok(u32::try_from(names.len() - 1).unwrap_or(u32::MAX))
-            })?,
-            None => Ids::default(),
-        };
-        let mut bytes = Vec::new();
-        seal_message(&entry.seq.to_le_bytes(), &to_row(entry, &ids), &mut bytes);
-        from_bytes(entry.seq, &bytes, |_, id| Ok(names[id as usize].clone()))
-    }
-
-    fn entry(body: Body) -> Entry {
-        Entry {
-            seq: 7,
-            recorded_at_ms: -1,
-            body,
-        }
-    }
-
-    #[test]
-    fn every_kind_of_entry_comes_back() {
-        let mut record = samples::call(43, 5);
-        let seen = &mut record.seen;
-        seen.tokens = Tokens::from_array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, u64::MAX]);
-        seen.tier = Tier::Batch;
-        seen.confidence = Confidence::Estimated;
-        seen.kind = CallKind::CacheHit;
-        seen.reported_cost = Some(Pico(i128::MIN));
-        (seen.fast, seen.us_region, seen.failed, seen.sidechain) = (true, true, true, true);
-        seen.extra_output = 5;
-        seen.who.context = Some("".into());
-        let record = Box::new(record);
-        let bodies = [
-            Body::Usage(record.clone()),
-            Body::Amend {
-                replaces: 3,
-                reason: AmendReason::Repriced,
-                record,
-            },
-            Body::SessionReset {
-                agent: "a".into(),
-                ended: "".into(),
-                started: "b".into(),
-            },
-            Body::BudgetSet("{}".into()),
-            Body::BudgetRemoved("".into()),
-            Body::BudgetAlert {
-                budget: "b".into(),
-                threshold: 80,
-                percent: 0,
-                window_start_ms: -3,
-                message: "m".into(),
-            },
-            Body::PriceSet("[]".into()),
-            Body::PriceRemoved {
-                provider: "".into(),
-                model: "m".into(),
-            },
-            Body::Purged {
-                horizon_ms: i64::MIN,
-                records: u64::MAX,
-            },
-        ];
-        for body in bodies {
-            let entry = entry(body);
-            assert_eq!(there_and_back(&entry).expect("readable"), entry);
-        }
-    }
-
-    #[test]
-    fn kinds_tiers_and_reasons_come_back() {
-        for tier in [Tier::Standard, Tier::Priority, Tier::Flex, Tier::Batch] {
-            for confidence in [Confidence::Reported, Confidence::Counted, Confidence::Estimated] {
-                for kind in [CallKind::Completion, CallKind::Embedding, CallKind::CacheHit] {
-                    for reason in [
-                        AmendReason::Better,
-                        AmendReason::Attribution,
-                        AmendReason::Repriced,
-                    ] {
-                        let mut record = samples::call(1, 5);
-                        record.seen.tier = tier;
-                        record.seen.confidence = confidence;
-                        record.seen.kind = kind;
-                        let entry = entry(Body::Amend {
-                            replaces: 1,
-                            reason,
-                            record: Box::new(record),
-                        });
-                        assert_eq!(there_and_back(&entry).expect("readable"), entry);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_usual_record_takes_less_than_150_bytes() {
-        let entry = entry(Body::Usage(Box::new(samples::call(12_345, samples::START_MS))));
-        let mut bytes = Vec::new();
-        let ids = [1, 2, 3, 40, 10_000, 10, 1, 2, 10_000];
-        seal_message(&entry.seq.to_le_bytes(), &to_row(&entry, &ids), &mut bytes);
-        assert!(bytes.len() < 150, "{}", bytes.len());
-    }
-
-    #[test]
-    fn an_unknown_number_is_damage() {
-        let row = |record: RecordRow| EntryRow {
-            recorded_ms: 0,
-            body: Some(BodyRow::Usage(record)),
-        };
-        let good = RecordRow {
-            ids: vec![0; KINDS],
-            ..RecordRow::default()
-        };
-        let wrong = [
-            RecordRow {
-                tier: 4,
-                ..good.clone()
-            },
-            RecordRow {
-                confidence: 3,
-                ..good.clone()
-            },
-            RecordRow {
-                kind: 3,
-                ..good.clone()
-            },
-            RecordRow {
-                ids: vec![0; 3],
-                ..good.clone()
-            },
-            RecordRow {
-                tokens: vec![0; 12],
-                ..good.clone()
-            },
-            RecordRow {
-                waste: vec![FindingRow::default()],
-                ..good.clone()
-            },
-        ];
-        assert!(from_row(1, row(good), |_, _| Ok("".into())).is_ok());
-        for record in wrong {
-            let result = from_row(1, row(record), |_, _| Ok("".into()));
-            assert!(matches!(result, Err(StoreError::Damaged(_))), "{result:?}");
-        }
-    }
-}
+mod tests;

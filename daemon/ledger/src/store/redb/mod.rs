@@ -44,6 +44,7 @@ mod names;
 mod overlay;
 mod purge;
 mod read;
+mod reservation;
 mod salvage;
 mod sum;
 mod sums;

@@ -1,0 +1,212 @@
+//! The decision about a question: over every budget that covers it at once, from the state alone.
+
+use super::standing::Unit;
+use super::{Account, Action, Ask, Estimate, Standing, Unreachable};
+use crate::Name;
+use crate::money::Pico;
+use crate::state::State;
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// It may be used.
+    pub granted: bool,
+    /// What would be, or is, reserved.
+    pub estimate: Estimate,
+    /// The budget that refuses, or the one with the least room.
+    pub binding: Option<Binding>,
+    /// Refused only because of what open reservations hold: some of it may come back.
+    pub waiting_helps: bool,
+    /// Models of the same provider that would still fit, the dearest first.
+    pub cheaper: Vec<Name>,
+    /// Budgets in shadow mode that would have refused.
+    pub would_deny: Vec<Name>,
+    /// The price is not known, so limits in money do not see it.
+    pub unpriced: bool,
+}
+
+/// The budget that decides, in the unit that decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// Its name.
+    pub budget: Name,
+    /// What it limits.
+    pub unit: Unit,
+    /// The limit in force.
+    pub limit: i128,
+    /// What was used.
+    pub posted: i128,
+    /// What is held.
+    pub pending: i128,
+    /// What is left.
+    pub available: i128,
+    /// What was asked for.
+    pub asked: i128,
+    /// When there is room again by itself; 0: never.
+    pub resets_at_ms: i64,
+}
+
+/// Most models that are proposed.
+const PROPOSALS: usize = 3;
+
+/// One limit as it meets the question.
+struct Meeting<'a> {
+    account: &'a Account,
+    standing: Standing,
+    unit: Unit,
+    limit: i128,
+    asked: i128,
+    refuses: bool,
+}
+
+impl Meeting<'_> {
+    /// It would fit if nothing were held.
+    fn waits(&self) -> bool {
+        self.standing.posted.amount(self.unit) + self.asked.max(1) <= self.limit
+    }
+
+    fn binding(&self) -> Binding {
+        Binding {
+            budget: self.account.budget().name.clone(),
+            unit: self.unit,
+            limit: self.limit,
+            posted: self.standing.posted.amount(self.unit),
+            pending: self.standing.pending.amount(self.unit),
+            available: self.standing.available(self.unit).unwrap_or_default(),
+            asked: self.asked,
+            resets_at_ms: self.standing.resets_at_ms,
+        }
+    }
+
+    /// How much is left after it, in millionths of the limit.
+    fn room(&self) -> i128 {
+        let left = self.limit - self.standing.taken(self.unit) - self.asked;
+        left.saturating_mul(1_000_000) / self.limit.max(1)
+    }
+}
+
+/// Every limit that a question meets. `besides` is held by the asker already and asked for again.
+fn meetings<'a>(
+    state: &'a State,
+    ask: &Ask,
+    estimate: &Estimate,
+    besides: Option<(&Estimate, i64)>,
+    now_ms: i64,
+) -> Vec<Meeting<'a>> {
+    let caller = &ask.caller;
+    let at_ms = besides.map_or(now_ms, |(_, at_ms)| at_ms);
+    let mut met = Vec::new();
+    for account in state.budgets.values() {
+        let budget = account.budget();
+        if !budget.scope.covers(caller) || account.is_lifted(now_ms) {
+            continue;
+        }
+        let mut standing = account.standing(&caller.place(at_ms), now_ms);
+        if let Some((held, _)) = besides {
+            standing.pending.sub(&held.used(&budget.weights));
+        }
+        let asked = estimate.used(&budget.weights);
+        for unit in Unit::ALL {
+            let Some(limit) = standing.limits[unit as usize] else {
+                continue;
+            };
+            let amount = asked.amount(unit);
+            // Where nothing is left nothing is granted, also when the amount in this unit is not known.
+            let over = standing.taken(unit) + amount.max(1) > limit;
+            let blind =
+                unit == Unit::Usd && estimate.cost.is_none() && budget.unreachable == Unreachable::Deny;
+            met.push(Meeting {
+                account,
+                standing,
+                unit,
+                limit,
+                asked: amount,
+                refuses: budget.action == Action::Deny && (over || blind),
+            });
+        }
+    }
+    met
+}
+
+/// Decides about a question that was checked.
+pub fn decide(state: &State, ask: &Ask, now_ms: i64) -> Decision {
+    let estimate = ask.estimate(&state.habits, &state.book, now_ms);
+    let mut decision = weigh(state, ask, estimate, None, now_ms);
+    if let Some(binding) = decision
+        .binding
+        .as_ref()
+        .filter(|b| !decision.granted && b.unit == Unit::Usd)
+    {
+        let room = Pico(binding.asked);
+        decision.cheaper = cheaper(state, ask, room, now_ms);
+    }
+    decision
+}
+
+/// Weighs an estimate against every budget that covers it.
+pub(crate) fn weigh(
+    state: &State,
+    ask: &Ask,
+    estimate: Estimate,
+    besides: Option<(&Estimate, i64)>,
+    now_ms: i64,
+) -> Decision {
+    let met = meetings(state, ask, &estimate, besides, now_ms);
+    let shadow = |m: &&Meeting<'_>| m.refuses && m.account.budget().shadow;
+    let mut would_deny: Vec<Name> = met
+        .iter()
+        .filter(shadow)
+        .map(|m| m.account.budget().name.clone())
+        .collect();
+    would_deny.dedup();
+    let refusing: Vec<&Meeting<'_>> = met
+        .iter()
+        .filter(|m| m.refuses && m.account.budget().enforces())
+        .collect();
+    // The one that stays in the way longest: waiting does not help it, and its window ends last.
+    let end = |m: &Meeting<'_>| match m.standing.resets_at_ms {
+        0 => i64::MAX,
+        end => end,
+    };
+    let blocking = refusing.iter().max_by_key(|m| (!m.waits(), end(m)));
+    let tightest = || {
+        let enforced = |m: &&Meeting<'_>| !m.account.budget().enforces();
+        met.iter().min_by_key(|m| (enforced(m), m.room()))
+    };
+    let binding = blocking.copied().or_else(tightest);
+    Decision {
+        granted: refusing.is_empty(),
+        binding: binding.map(Meeting::binding),
+        waiting_helps: !refusing.is_empty() && refusing.iter().all(|m| m.waits()),
+        cheaper: Vec::new(),
+        would_deny,
+        unpriced: estimate.cost.is_none(),
+        estimate,
+    }
+}
+
+/// Models of the same provider that cost less and would be granted.
+fn cheaper(state: &State, ask: &Ask, than: Pico, now_ms: i64) -> Vec<Name> {
+    if ask.usd.is_some() || ask.caller.model.is_empty() {
+        return Vec::new();
+    }
+    let mut fitting: Vec<(Pico, Name)> = Vec::new();
+    for row in state.book.rows() {
+        if row.provider != ask.caller.provider || row.model == ask.caller.model {
+            continue;
+        }
+        let mut other = ask.clone();
+        other.caller.model = row.model.clone();
+        let estimate = other.estimate(&state.habits, &state.book, now_ms);
+        let Some(cost) = estimate.cost.filter(|&cost| cost > Pico::ZERO && cost < than) else {
+            continue;
+        };
+        let known = fitting.iter().any(|(_, model)| *model == row.model);
+        if !known && weigh(state, &other, estimate, None, now_ms).granted {
+            fitting.push((cost, row.model.clone()));
+        }
+    }
+    fitting.sort_by(|a, b| b.cmp(a));
+    fitting.truncate(PROPOSALS);
+    fitting.into_iter().map(|(_, model)| model).collect()
+}

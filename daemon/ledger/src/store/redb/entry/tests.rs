@@ -1,0 +1,214 @@
+//! Every kind of entry is written and read back.
+
+use super::super::codec::seal_message;
+use super::*;
+use crate::store::{record_of, samples};
+use tokmon_core::budget::{Caller, End, Estimate, Lift, Reservation, Used};
+
+/// Writes an entry and reads it back; ids are places in a list of names.
+fn there_and_back(entry: &Entry) -> Result<Entry> {
+    let mut names: Vec<Name> = Vec::new();
+    let ids = match record_of(entry) {
+        Some(record) => ids_of(record, |_, name| {
+            names.push(name.clone());
+            Ok(u32::try_from(names.len() - 1).unwrap_or(u32::MAX))
+        })?,
+        None => Ids::default(),
+    };
+    let mut bytes = Vec::new();
+    seal_message(&entry.seq.to_le_bytes(), &to_row(entry, &ids), &mut bytes);
+    from_bytes(entry.seq, &bytes, |_, id| Ok(names[id as usize].clone()))
+}
+
+fn entry(body: Body) -> Entry {
+    Entry {
+        seq: 7,
+        recorded_at_ms: -1,
+        body,
+    }
+}
+
+#[test]
+fn every_kind_of_entry_comes_back() {
+    let mut record = samples::call(43, 5);
+    let seen = &mut record.seen;
+    seen.tokens = Tokens::from_array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, u64::MAX]);
+    seen.tier = Tier::Batch;
+    seen.confidence = Confidence::Estimated;
+    seen.kind = CallKind::CacheHit;
+    seen.reported_cost = Some(Pico(i128::MIN));
+    (seen.fast, seen.us_region, seen.failed, seen.sidechain) = (true, true, true, true);
+    seen.extra_output = 5;
+    seen.who.context = Some("".into());
+    let record = Box::new(record);
+    let estimate = Estimate {
+        usage: Tokens::from_array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, u64::MAX]),
+        tokens: u64::MAX,
+        cost: Some(Pico(i128::MAX)),
+        requests: 1,
+    };
+    let bodies = [
+        Body::Usage(record.clone()),
+        Body::Amend {
+            replaces: 3,
+            reason: AmendReason::Repriced,
+            record,
+        },
+        Body::SessionReset {
+            agent: "a".into(),
+            ended: "".into(),
+            started: "b".into(),
+        },
+        Body::BudgetSet("{}".into()),
+        Body::BudgetRemoved("".into()),
+        Body::BudgetAlert {
+            budget: "b".into(),
+            threshold: 80,
+            percent: 0,
+            window_start_ms: -3,
+            message: "m".into(),
+        },
+        Body::BudgetLifted {
+            budget: "b".into(),
+            lift: Lift {
+                by: Used {
+                    tokens: u64::MAX,
+                    cost: Pico(i128::MIN),
+                    requests: 3,
+                },
+                until_ms: i64::MAX,
+            },
+        },
+        Body::Reserved(Box::new(Reservation {
+            id: "r".into(),
+            caller: Caller {
+                agent: "a".into(),
+                session: "s".into(),
+                task: "t".into(),
+                project: "p".into(),
+                user: "u".into(),
+                tool: "x".into(),
+                provider: "y".into(),
+                model: "m".into(),
+            },
+            estimate,
+            at_ms: -1,
+            expires_at_ms: i64::MAX,
+            content: u64::MAX,
+        })),
+        Body::Extended {
+            id: "r".into(),
+            estimate: Estimate {
+                cost: None,
+                ..estimate
+            },
+            expires_at_ms: i64::MIN,
+        },
+        Body::Resolved {
+            id: "r".into(),
+            end: End::Settled,
+            content: 7,
+        },
+        Body::Resolved {
+            id: "r".into(),
+            end: End::Released,
+            content: 0,
+        },
+        Body::Resolved {
+            id: "".into(),
+            end: End::Expired,
+            content: 0,
+        },
+        Body::PriceSet("[]".into()),
+        Body::PriceRemoved {
+            provider: "".into(),
+            model: "m".into(),
+        },
+        Body::Purged {
+            horizon_ms: i64::MIN,
+            records: u64::MAX,
+        },
+    ];
+    for body in bodies {
+        let entry = entry(body);
+        assert_eq!(there_and_back(&entry).expect("readable"), entry);
+    }
+}
+
+#[test]
+fn kinds_tiers_and_reasons_come_back() {
+    for tier in [Tier::Standard, Tier::Priority, Tier::Flex, Tier::Batch] {
+        for confidence in [Confidence::Reported, Confidence::Counted, Confidence::Estimated] {
+            for kind in [CallKind::Completion, CallKind::Embedding, CallKind::CacheHit] {
+                for reason in [
+                    AmendReason::Better,
+                    AmendReason::Attribution,
+                    AmendReason::Repriced,
+                ] {
+                    let mut record = samples::call(1, 5);
+                    record.seen.tier = tier;
+                    record.seen.confidence = confidence;
+                    record.seen.kind = kind;
+                    let entry = entry(Body::Amend {
+                        replaces: 1,
+                        reason,
+                        record: Box::new(record),
+                    });
+                    assert_eq!(there_and_back(&entry).expect("readable"), entry);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_usual_record_takes_less_than_150_bytes() {
+    let entry = entry(Body::Usage(Box::new(samples::call(12_345, samples::START_MS))));
+    let mut bytes = Vec::new();
+    let ids = [1, 2, 3, 40, 10_000, 10, 1, 2, 10_000];
+    seal_message(&entry.seq.to_le_bytes(), &to_row(&entry, &ids), &mut bytes);
+    assert!(bytes.len() < 150, "{}", bytes.len());
+}
+
+#[test]
+fn an_unknown_number_is_damage() {
+    let row = |record: RecordRow| EntryRow {
+        recorded_ms: 0,
+        body: Some(BodyRow::Usage(record)),
+    };
+    let good = RecordRow {
+        ids: vec![0; KINDS],
+        ..RecordRow::default()
+    };
+    let wrong = [
+        RecordRow {
+            tier: 4,
+            ..good.clone()
+        },
+        RecordRow {
+            confidence: 3,
+            ..good.clone()
+        },
+        RecordRow {
+            kind: 3,
+            ..good.clone()
+        },
+        RecordRow {
+            ids: vec![0; 3],
+            ..good.clone()
+        },
+        RecordRow {
+            tokens: vec![0; 12],
+            ..good.clone()
+        },
+        RecordRow {
+            waste: vec![FindingRow::default()],
+            ..good.clone()
+        },
+    ];
+    assert!(from_row(1, row(good), |_, _| Ok("".into())).is_ok());
+    for record in wrong {
+        let result = from_row(1, row(record), |_, _| Ok("".into()));
+        assert!(matches!(result, Err(StoreError::Damaged(_))), "{result:?}");
+    }
+}

@@ -1,0 +1,69 @@
+//! Claims on budgets, decided one after the other by the one thread that writes: no two see the same room.
+
+use tokmon_core::Name;
+use tokmon_core::budget::End;
+use tokmon_core::decide::{Manner, Released, Reserved, Settled, Spent};
+use tokmon_core::entry::Body;
+
+use super::answers::Owed;
+use super::batch::Turn;
+use crate::answer::{Claim, Claimed};
+use crate::error::LedgerError;
+
+impl Turn<'_> {
+    /// Decides about claims in order. What has expired is ended first, so that its room is there.
+    pub(super) fn claims(&mut self, claims: Vec<Claim>) -> Vec<Result<Owed, LedgerError>> {
+        self.push_all(self.draft.expire(self.now_ms));
+        claims.into_iter().map(|claim| self.claim(claim)).collect()
+    }
+
+    fn claim(&mut self, claim: Claim) -> Result<Owed, LedgerError> {
+        let claimed = match claim {
+            Claim::Reserve(ask) => self.reserved(self.draft.reserve(*ask, self.now_ms)?),
+            Claim::Extend(id, ask) => self.reserved(self.draft.extend(&id, *ask, self.now_ms)?),
+            Claim::Settle(id, spent) => return self.settle(&id, *spent),
+            Claim::Release(id) => match self.draft.release(&id)? {
+                Released::Known(end) => Claimed::Ended(end, true),
+                Released::Written(body) => {
+                    self.push_all(vec![body]);
+                    Claimed::Ended(End::Released, false)
+                }
+            },
+        };
+        Ok(Owed::Now(claimed))
+    }
+
+    fn reserved(&mut self, reserved: Reserved) -> Claimed {
+        match reserved {
+            Reserved::Known(reservation, end) => Claimed::Held(Box::new(reservation), end, None),
+            Reserved::Denied(decision) => Claimed::Denied(Box::new(decision)),
+            Reserved::Written {
+                bodies,
+                decision,
+                reservation,
+            } => {
+                self.push_all(bodies);
+                Claimed::Held(Box::new(reservation), None, Some(Box::new(decision)))
+            }
+        }
+    }
+
+    fn settle(&mut self, id: &Name, spent: Spent) -> Result<Owed, LedgerError> {
+        match self.draft.settle(id, spent)? {
+            Settled::Known(end) => Ok(Owed::Now(Claimed::Ended(end, true))),
+            Settled::Written { body, seen, late } => {
+                // Refused before anything is written: the reservation stays as it was.
+                let seen = self.draft.prepare(*seen, self.now_ms, Manner::Ask)?;
+                // First the end, so that what was held makes room for what was used.
+                self.push_all(vec![body]);
+                Ok(Owed::Settled(Box::new(self.record_one(seen)), late))
+            }
+        }
+    }
+
+    fn push_all(&mut self, bodies: Vec<Body>) {
+        for body in bodies {
+            self.push(body, None);
+        }
+    }
+}
