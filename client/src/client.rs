@@ -86,6 +86,20 @@ verbs! {
     get_budget => get(GetBudgetRequest) -> v1::BudgetState;
     /// Removes a budget.
     remove_budget => remove(RemoveBudgetRequest) -> v1::RemoveBudgetResponse;
+    /// Raises a budget's limit for a while.
+    lift_budget => lift(LiftBudgetRequest) -> v1::BudgetState;
+    /// Whether something could be reserved now; nothing changes.
+    check => check(ReserveRequest) -> v1::ReserveResponse;
+    /// Reserves over every budget that covers the caller.
+    reserve => reserve(ReserveRequest) -> v1::ReserveResponse;
+    /// Holds more for an open reservation, or for longer.
+    extend => extend(ExtendRequest) -> v1::ReserveResponse;
+    /// Records the call that was made and ends its reservation.
+    settle => settle(SettleRequest) -> v1::SettleResponse;
+    /// Gives back what a reservation holds.
+    release => release(ReleaseRequest) -> v1::SettleResponse;
+    /// Any of these in one call.
+    claim_many => many(ManyRequest) -> v1::ManyResponse;
     }
 
     TokenServiceClient {

@@ -22,6 +22,9 @@ use crate::logging::LevelSwitch;
 use crate::process::{self, Note, Signals, Wish};
 use crate::{clock, health, logging, parts, retention, rpc, usage_log};
 
+/// Shortest pause before reservations are expired: those that end together are ended together.
+const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
+
 /// Runs the daemon until it is told to stop.
 pub(crate) fn run(paths: Paths, layers: Layers, config: Config) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -110,6 +113,7 @@ fn chores(
         app.cancel.clone(),
     ));
     tasks.spawn(unload(app.clone()));
+    tasks.spawn(expire(app.clone()));
     if app.config.retention_automatic {
         tasks.spawn(retention::run(
             app.ledger.clone(),
@@ -138,6 +142,28 @@ async fn unload(app: Arc<Context>) {
                 () = tokio::time::sleep(idle) => drop(app.tokenizer.unload_idle(idle)),
                 () = app.cancel.cancelled() => return,
             }
+        }
+    }
+}
+
+/// Ends reservations when their time is over. Never wakes while none is open.
+async fn expire(app: Arc<Context>) {
+    let mut next = app.ledger.watch_expiry();
+    loop {
+        let due = *next.borrow_and_update();
+        let wait = due.map(|due| u64::try_from(due.saturating_sub(app.clock.now_ms())).unwrap_or(0));
+        // A clock that jumped may make it due at once, and again: no more than once in a while.
+        let wait = wait.map(|ms| Duration::from_millis(ms).max(EXPIRY_PAUSE));
+        tokio::select! {
+            () = tokio::time::sleep(wait.unwrap_or(EXPIRY_PAUSE)), if wait.is_some() => {
+                if app.ledger.has_expired()
+                    && let Err(e) = app.ledger.expire().await
+                {
+                    warn!("reservations were not expired: {e}");
+                }
+            }
+            changed = next.changed() => if changed.is_err() { return },
+            () = app.cancel.cancelled() => return,
         }
     }
 }

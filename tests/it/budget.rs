@@ -1,4 +1,6 @@
-//! Budgets: kept, evaluated, and one alert per threshold and window.
+//! Budgets: kept, evaluated, one alert per threshold and window, and limits that hold.
+
+mod hold;
 
 use tokmon_client::{Kind, v1};
 use tokmon_tests::env::Env;

@@ -60,7 +60,7 @@ pub(crate) enum Command {
     Count(crate::count::Args),
     /// Prices: list, look up, set, import
     Price(crate::price::Args),
-    /// Budgets: set, list, show, remove
+    /// Budgets: set, list, apply a file; reserve before spending, settle after
     Budget(crate::budget::Args),
     /// What the waste rules found
     Waste(crate::waste::Args),

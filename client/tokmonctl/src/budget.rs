@@ -1,11 +1,14 @@
-//! `tokmonctl budget`: limits on what a scope may use in a window.
+//! `tokmonctl budget`: limits on what a scope may use in a window, and asking before spending.
+
+mod apply;
+mod claim;
 
 use clap::Subcommand;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokmon_client::v1::{
-    Budget, BudgetState, Filter, GetBudgetRequest, ListBudgetsRequest, Money, RemoveBudgetRequest,
-    SetBudgetRequest,
+    Budget, BudgetState, Filter, GetBudgetRequest, LiftBudgetRequest, ListBudgetsRequest, Money,
+    RemoveBudgetRequest, SetBudgetRequest, TokenWeights,
 };
 
 use crate::context::Context;
@@ -38,6 +41,41 @@ enum Verb {
         /// The budget
         name: String,
     },
+    /// Make the budgets those of a TOML file
+    Apply(apply::Args),
+    /// Raise a limit for a while; without an amount, by as much as it takes
+    Lift(LiftArgs),
+    /// Whether something could be reserved now; nothing changes
+    Check(Box<claim::Ask>),
+    /// Reserve before spending: exit code 0 when granted, 1 when denied
+    Reserve(Box<claim::Ask>),
+    /// Hold more for an open reservation, or for longer; says the whole of what it shall hold
+    Extend(Box<claim::More>),
+    /// Record what was used and end the reservation
+    Settle(Box<claim::Spent>),
+    /// Nothing was used: give back what a reservation holds
+    Release {
+        /// The reservation
+        id: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct LiftArgs {
+    /// The budget
+    name: String,
+    /// By so many dollars
+    #[arg(long, value_name = "USD", value_parser = parse_dollars, allow_negative_numbers = true)]
+    usd: Option<Money>,
+    /// By so many tokens
+    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
+    tokens: u64,
+    /// By so many calls
+    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
+    requests: u64,
+    /// For so long, e.g. 30m [default: until the window ends]
+    #[arg(long = "for", value_name = "DURATION", value_parser = claim::duration)]
+    time: Option<i64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,7 +98,7 @@ struct Limits {
     /// hour, day, week, month, 5h, session, lifetime, or a duration such as 36h
     #[arg(long, value_name = "WINDOW", default_value = "day")]
     window: String,
-    /// What happens at the limit; refusing calls comes in a later version
+    /// What happens at the limit: deny refuses reservations
     #[arg(long, value_enum, default_value = "warn")]
     action: Action,
     /// Time zone of the window, e.g. Europe/Berlin [default: the daemon's]
@@ -72,6 +110,38 @@ struct Limits {
     /// Critical from this share on
     #[arg(long, value_name = "PERCENT", default_value = "95", value_parser = crate::args::from_to::<u32>(1, 100), allow_negative_numbers = true)]
     critical: u32,
+    /// Count these tokens only, in percent: input, output, cache_read, cache_write; may be repeated [default: all 100]
+    #[arg(long, value_name = "CLASS=PERCENT", value_parser = weight, conflicts_with = "weighted")]
+    weigh: Vec<(usize, u32)>,
+    /// Count tokens about as they cost: output 500 %, cache writes 125 %, cache reads 10 %
+    #[arg(long)]
+    weighted: bool,
+    /// Only say what would be refused
+    #[arg(long)]
+    shadow: bool,
+    /// What clients do that cannot reach the daemon: allow or deny
+    #[arg(long, value_name = "POLICY", default_value = "allow", value_parser = ["allow", "deny"])]
+    unreachable: String,
+}
+
+const CLASSES: [&str; 4] = ["input", "output", "cache_read", "cache_write"];
+/// About what each class costs.
+const WEIGHTED: [u32; 4] = [100, 500, 10, 125];
+
+fn weight(text: &str) -> Result<(usize, u32), String> {
+    let wrong = || "give CLASS=PERCENT with input, output, cache_read or cache_write as CLASS".to_owned();
+    let (name, percent) = text.split_once('=').ok_or_else(wrong)?;
+    let class = CLASSES.iter().position(|c| *c == name).ok_or_else(wrong)?;
+    Ok((class, percent.parse().map_err(|_| wrong())?))
+}
+
+fn weights([input, output, cache_read, cache_write]: [u32; 4]) -> TokenWeights {
+    TokenWeights {
+        input,
+        output,
+        cache_read,
+        cache_write,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -131,6 +201,23 @@ fn scope(text: &str) -> Result<(Key, String), String> {
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let client = context.client().await?;
     let states = match &args.verb {
+        Verb::Apply(args) => return apply::run(args, &client, context).await,
+        Verb::Check(ask) => return claim::check(ask, &client, context).await,
+        Verb::Reserve(ask) => return claim::reserve(ask, &client, context).await,
+        Verb::Extend(more) => return claim::extend(more, &client, context).await,
+        Verb::Settle(spent) => return claim::settle(spent, &client, context).await,
+        Verb::Release { id } => return claim::release(id, &client, context).await,
+        Verb::Lift(lift) => {
+            let until = |ms: i64| jiff::Timestamp::now().as_millisecond().saturating_add(ms);
+            let request = LiftBudgetRequest {
+                name: lift.name.clone(),
+                tokens: lift.tokens,
+                usd: lift.usd,
+                requests: lift.requests,
+                until_ms: lift.time.map_or(0, until),
+            };
+            vec![client.lift_budget(request).await?]
+        }
         Verb::Set(limits) => {
             let set = client
                 .set_budget(SetBudgetRequest {
@@ -170,16 +257,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 fn budget(limits: &Limits) -> Budget {
     let mut filter = Filter::default();
     for (key, value) in &limits.scope {
-        let list = match key {
-            Key::Agent => &mut filter.agents,
-            Key::Model => &mut filter.models,
-            Key::Project => &mut filter.projects,
-            Key::Session => &mut filter.sessions,
-            Key::Tool => &mut filter.tools,
-            Key::User => &mut filter.users,
-            Key::Provider => &mut filter.providers,
-        };
-        list.push(value.clone());
+        key.list(&mut filter).push(value.clone());
     }
     Budget {
         name: limits.name.clone(),
@@ -192,6 +270,20 @@ fn budget(limits: &Limits) -> Budget {
         warn_percent: limits.warn,
         critical_percent: limits.critical,
         action: limits.action.name().to_owned(),
+        weights: if limits.weighted {
+            Some(weights(WEIGHTED))
+        } else if limits.weigh.is_empty() {
+            None
+        } else {
+            let mut all = [0; 4];
+            limits
+                .weigh
+                .iter()
+                .for_each(|(class, percent)| all[*class] = *percent);
+            Some(weights(all))
+        },
+        shadow: limits.shadow,
+        unreachable: limits.unreachable.clone(),
     }
 }
 
@@ -216,7 +308,14 @@ fn as_json(s: &BudgetState) -> Value {
         .map(|(k, v)| (k.to_owned(), v.into()))
         .collect();
     let limit = |n: u64| if n == 0 { Value::Null } else { n.into() };
+    let weights = b.weights.map_or(Value::Null, |w| {
+        json!({"input": w.input, "output": w.output, "cache_read": w.cache_read, "cache_write": w.cache_write})
+    });
     json!({
+        "weights": weights, "shadow": b.shadow, "unreachable": b.unreachable,
+        "pending_tokens": s.pending_tokens, "pending_usd": to_json::money(s.pending_usd.as_ref()),
+        "pending_requests": s.pending_requests, "overdraft_tokens": s.overdraft_tokens,
+        "overdraft_usd": to_json::money(s.overdraft_usd.as_ref()), "overdraft_requests": s.overdraft_requests,
         "name": b.name, "scope": scope, "limit_tokens": limit(b.limit_tokens),
         "limit_usd": to_json::money(b.limit_usd.as_ref().filter(|m| pico(m) != 0)),
         "limit_requests": limit(b.limit_requests), "window": b.window, "timezone": b.timezone,
@@ -282,26 +381,27 @@ fn draw(states: &[BudgetState], zone: &TimeZone, screen: &Screen) -> String {
 
 fn amounts(s: &BudgetState, b: &Budget) -> String {
     let mut parts = Vec::new();
+    let held = |any: bool, held: String| {
+        if any {
+            format!(" and {held} held")
+        } else {
+            String::new()
+        }
+    };
     if let Some(limit) = b.limit_usd.as_ref().map(pico).filter(|p| *p != 0) {
-        parts.push(format!(
-            "{} of {}",
-            dollars(s.used_usd.as_ref().map_or(0, pico)),
-            dollars(limit)
-        ));
+        let pending = s.pending_usd.as_ref().map_or(0, pico);
+        let used = dollars(s.used_usd.as_ref().map_or(0, pico));
+        let held = held(pending != 0, dollars(pending));
+        parts.push(format!("{used}{held} of {}", dollars(limit)));
     }
-    if b.limit_tokens > 0 {
-        parts.push(format!(
-            "{} of {} tokens",
-            count(s.used_tokens),
-            count(b.limit_tokens)
-        ));
-    }
-    if b.limit_requests > 0 {
-        parts.push(format!(
-            "{} of {} calls",
-            count(s.used_requests),
-            count(b.limit_requests)
-        ));
+    for (limit, used, pending, unit) in [
+        (b.limit_tokens, s.used_tokens, s.pending_tokens, "tokens"),
+        (b.limit_requests, s.used_requests, s.pending_requests, "calls"),
+    ] {
+        if limit > 0 {
+            let held = held(pending > 0, count(pending));
+            parts.push(format!("{}{held} of {} {unit}", count(used), count(limit)));
+        }
     }
     parts.join(", ")
 }

@@ -12,6 +12,8 @@ use crate::show::Screen;
 pub(crate) enum Failure {
     /// Something to tell.
     Told(Error),
+    /// A budget said no, and that has been printed: an answer, not an error.
+    Denied,
     /// Whoever read our output went away, e.g. `| head`. Nothing to tell.
     ReaderGone,
 }
@@ -26,6 +28,7 @@ impl Failure {
     pub(crate) fn tell(&self) -> u8 {
         match self {
             Failure::ReaderGone => 0,
+            Failure::Denied => 1,
             Failure::Told(error) => {
                 let mut text = format!("tokmonctl: {}\n", printable(&error.message));
                 if let Some(hint) = &error.hint {

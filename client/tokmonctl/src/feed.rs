@@ -15,6 +15,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Feed {
     client: Client,
     filter: Option<Filter>,
+    alerts_only: bool,
     stream: Streaming<FollowResponse>,
     /// Last entry that was seen.
     seen: u64,
@@ -23,10 +24,25 @@ pub(crate) struct Feed {
 impl Feed {
     /// Entries after `seen`.
     pub(crate) async fn after(client: &Client, seen: u64, filter: Option<Filter>) -> Result<Feed, Error> {
-        let stream = open(client, seen, filter.clone()).await?;
+        Feed::open(client, seen, filter, false).await
+    }
+
+    /// Budgets' alerts after `seen`.
+    pub(crate) async fn alerts(client: &Client, seen: u64) -> Result<Feed, Error> {
+        Feed::open(client, seen, None, true).await
+    }
+
+    async fn open(
+        client: &Client,
+        seen: u64,
+        filter: Option<Filter>,
+        alerts_only: bool,
+    ) -> Result<Feed, Error> {
+        let stream = open(client, seen, filter.clone(), alerts_only).await?;
         Ok(Feed {
             client: client.clone(),
             filter,
+            alerts_only,
             stream,
             seen,
         })
@@ -52,7 +68,7 @@ impl Feed {
         let mut pause = FIRST_PAUSE;
         loop {
             sleep(pause).await;
-            match open(&self.client, self.seen, self.filter.clone()).await {
+            match open(&self.client, self.seen, self.filter.clone(), self.alerts_only).await {
                 Ok(stream) => {
                     self.stream = stream;
                     return Ok(());
@@ -70,6 +86,7 @@ async fn open(
     client: &Client,
     seen: u64,
     filter: Option<Filter>,
+    alerts_only: bool,
 ) -> Result<Streaming<FollowResponse>, Error> {
     // after_seq 0 means the whole history, which is right for an empty ledger too.
     client
@@ -77,6 +94,7 @@ async fn open(
             after_seq: seen,
             from_now: false,
             filter,
+            alerts_only,
         })
         .await
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokmon_client::v1::follow_response::Entry;
 use tokmon_client::{Client, Error, Kind};
@@ -16,6 +17,7 @@ use crate::failure::Failure;
 use crate::feed::Feed;
 use crate::filter::Only;
 use crate::report::{self, By, Question};
+use crate::show::number::instant;
 use crate::show::{self, Screen};
 use crate::{log, status};
 
@@ -40,6 +42,12 @@ pub(crate) struct Args {
     /// Time zone of the day, e.g. Europe/Berlin [default: the daemon's]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
+    /// Only budgets' alerts, one per line
+    #[arg(long)]
+    alerts: bool,
+    /// With --alerts: begin after this entry instead of now; 0 is the first that is kept
+    #[arg(long, value_name = "SEQ", requires = "alerts")]
+    after: Option<u64>,
     #[command(flatten)]
     only: Only,
 }
@@ -59,6 +67,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     let zone = span.zone(&client).await?;
     let seen = log::last_seq(&client).await?;
+    if args.alerts {
+        let mut feed = Feed::alerts(&client, args.after.unwrap_or(seen)).await?;
+        return alerts(&mut feed, &zone, context.json).await;
+    }
     let mut feed = Feed::after(&client, seen, args.only.filter()).await?;
     if context.json || !stdout().is_terminal() {
         return lines(&mut feed, &zone, context.json).await;
@@ -78,6 +90,31 @@ async fn lines(feed: &mut Feed, zone: &TimeZone, json: bool) -> Result<(), Failu
         if let Some(Entry::Record(record)) = feed.next().await?.entry {
             show::print(&log::line(&record, zone, json))?;
         }
+    }
+}
+
+async fn alerts(feed: &mut Feed, zone: &TimeZone, json: bool) -> Result<(), Failure> {
+    loop {
+        let entry = feed.next().await?;
+        let Some(Entry::Alert(alert)) = entry.entry else {
+            continue;
+        };
+        let line = if json {
+            show::json::line(&json!({
+                "seq": entry.seq, "at": show::json::time(alert.at_ms), "budget": alert.budget,
+                "threshold": alert.threshold, "percent": alert.percent,
+                "window_start": show::json::time(alert.window_start_ms), "message": alert.message,
+            }))
+        } else {
+            let text = format!(
+                "{}  #{}  {}",
+                instant(alert.at_ms, zone),
+                entry.seq,
+                alert.message
+            );
+            format!("{}\n", show::clean(&text))
+        };
+        show::print(&line)?;
     }
 }
 

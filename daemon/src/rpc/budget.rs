@@ -1,8 +1,10 @@
-//! The budget service: set, list, show, remove.
+//! The budget service: set, list, show, remove, lift; check, reserve, extend, settle, release.
+
+mod claim;
 
 use std::sync::Arc;
 
-use tokmon_core::budget::{Account, Action, Budget, Scope, Span, Unreachable, Weights};
+use tokmon_core::budget::{Account, Action, Budget, Lift, Scope, Span, Unreachable, Used, Weights};
 use tokmon_core::report::Filter;
 use tokmon_proto::error::Kind;
 use tokmon_proto::v1;
@@ -27,6 +29,12 @@ impl Budgets {
             state: view.state.to_owned(),
             window_start_ms: view.window_start_ms,
             resets_at_ms: view.resets_at_ms,
+            pending_tokens: view.standing.pending.tokens,
+            pending_usd: Some(convert::money(view.standing.pending.cost)),
+            pending_requests: view.standing.pending.requests,
+            overdraft_tokens: view.standing.overdraft.tokens,
+            overdraft_usd: Some(convert::money(view.standing.overdraft.cost)),
+            overdraft_requests: view.standing.overdraft.requests,
         }
     }
 }
@@ -77,6 +85,72 @@ impl BudgetService for Budgets {
         self.0.ledger.remove_budget(&name).await.map_err(status::ledger)?;
         Ok(Response::new(v1::RemoveBudgetResponse {}))
     }
+
+    async fn lift(
+        &self,
+        request: Request<v1::LiftBudgetRequest>,
+    ) -> Result<Response<v1::BudgetState>, Status> {
+        let request = request.into_inner();
+        let usd = request
+            .usd
+            .as_ref()
+            .map(|m| convert::pico("usd", m))
+            .transpose()?;
+        let lift = Lift {
+            by: Used {
+                tokens: request.tokens,
+                cost: usd.unwrap_or_default(),
+                requests: request.requests,
+            },
+            until_ms: request.until_ms,
+        };
+        self.0
+            .ledger
+            .lift_budget(&request.name, lift)
+            .await
+            .map_err(status::ledger)?;
+        self.get(Request::new(v1::GetBudgetRequest { name: request.name }))
+            .await
+    }
+
+    async fn check(
+        &self,
+        request: Request<v1::ReserveRequest>,
+    ) -> Result<Response<v1::ReserveResponse>, Status> {
+        self.check_one(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn reserve(
+        &self,
+        request: Request<v1::ReserveRequest>,
+    ) -> Result<Response<v1::ReserveResponse>, Status> {
+        self.claim_reserve(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn extend(
+        &self,
+        request: Request<v1::ExtendRequest>,
+    ) -> Result<Response<v1::ReserveResponse>, Status> {
+        self.claim_extend(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn settle(
+        &self,
+        request: Request<v1::SettleRequest>,
+    ) -> Result<Response<v1::SettleResponse>, Status> {
+        self.claim_settle(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn release(
+        &self,
+        request: Request<v1::ReleaseRequest>,
+    ) -> Result<Response<v1::SettleResponse>, Status> {
+        self.claim_release(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn many(&self, request: Request<v1::ManyRequest>) -> Result<Response<v1::ManyResponse>, Status> {
+        self.claim_many(request.into_inner()).await.map(Response::new)
+    }
 }
 
 fn budget_in(wire: v1::Budget) -> Result<Budget, Status> {
@@ -114,9 +188,14 @@ fn budget_in(wire: v1::Budget) -> Result<Budget, Status> {
         warn_percent: wire.warn_percent,
         critical_percent: wire.critical_percent,
         action: Action::parse(&wire.action).map_err(refused)?,
-        weights: Weights::default(),
-        shadow: false,
-        unreachable: Unreachable::Allow,
+        weights: wire.weights.map_or_else(Weights::default, |w| Weights {
+            input: w.input,
+            output: w.output,
+            cache_read: w.cache_read,
+            cache_write: w.cache_write,
+        }),
+        shadow: wire.shadow,
+        unreachable: Unreachable::parse(&wire.unreachable).map_err(refused)?,
     })
 }
 
@@ -141,5 +220,14 @@ fn budget_out(budget: &Budget) -> v1::Budget {
         warn_percent: budget.warn_percent,
         critical_percent: budget.critical_percent,
         action: budget.action.name().to_owned(),
+        weights: Some(v1::TokenWeights {
+            input: budget.weights.input,
+            output: budget.weights.output,
+            cache_read: budget.weights.cache_read,
+            cache_write: budget.weights.cache_write,
+        })
+        .filter(|_| budget.weights != Weights::default()),
+        shadow: budget.shadow,
+        unreachable: budget.unreachable.name().to_owned(),
     }
 }

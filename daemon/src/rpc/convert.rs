@@ -57,7 +57,7 @@ pub(super) fn tokens(t: &Tokens) -> v1::Tokens {
     }
 }
 
-fn tokens_in(t: &v1::Tokens) -> Tokens {
+pub(super) fn tokens_in(t: &v1::Tokens) -> Tokens {
     Tokens {
         input: t.input,
         output: t.output,
@@ -366,7 +366,20 @@ pub(super) fn follow(entry: &Entry, rules: &WasteRules) -> v1::FollowResponse {
         })),
         Body::BudgetSet(_) => Some(other("budget_set")),
         Body::BudgetRemoved(_) => Some(other("budget_removed")),
-        Body::BudgetAlert { .. } => Some(other("budget_alert")),
+        Body::BudgetAlert {
+            budget,
+            threshold,
+            percent,
+            window_start_ms,
+            message,
+        } => Some(Wire::Alert(v1::BudgetAlert {
+            budget: budget.to_string(),
+            percent: *percent,
+            message: message.to_string(),
+            threshold: *threshold,
+            window_start_ms: *window_start_ms,
+            at_ms: entry.recorded_at_ms,
+        })),
         Body::BudgetLifted { .. } => Some(other("budget_lifted")),
         Body::Reserved(_) => Some(other("reserved")),
         Body::Extended { .. } => Some(other("extended")),
@@ -420,6 +433,9 @@ pub(super) fn alert(crossing: &Crossing) -> v1::BudgetAlert {
         budget: crossing.budget.to_string(),
         percent: crossing.percent,
         message: crossing.message.clone(),
+        threshold: crossing.threshold,
+        window_start_ms: crossing.window_start_ms,
+        at_ms: 0,
     }
 }
 

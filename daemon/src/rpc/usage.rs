@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 use tokio_stream::Stream;
+use tokmon_core::entry::{Body, Entry};
 use tokmon_core::limits::{MAX_BATCH, MAX_PAGE};
 use tokmon_core::observation::Observation;
+use tokmon_core::waste::WasteRules;
 use tokmon_ledger::{Chunk, Imported, LedgerError, Outcome, Receipt, RecordsQuery};
 use tokmon_proto::v1;
 use tokmon_proto::v1::usage_service_server::UsageService;
@@ -112,6 +114,7 @@ impl UsageService for Usage {
             after_seq,
             from_now,
             filter,
+            alerts_only,
         } = request.into_inner();
         let after = if from_now {
             self.0.ledger.last_seq()
@@ -136,7 +139,13 @@ impl UsageService for Usage {
                         return;
                     }
                 };
-                for entry in entries.iter().filter(|e| convert::passes(e, &filter)) {
+                let wanted = |entry: &&Entry| {
+                    if alerts_only {
+                        return matches!(entry.body, Body::BudgetAlert { .. });
+                    }
+                    convert::passes(entry, &filter)
+                };
+                for entry in entries.iter().filter(wanted) {
                     let sent = tokio::select! {
                         sent = sender.send(Ok(convert::follow(entry, &rules))) => sent,
                         () = app.cancel.cancelled() => return,
@@ -203,23 +212,27 @@ impl Usage {
     }
 
     fn receipt(&self, receipt: Receipt) -> v1::RecordResponse {
-        let rules = &self.0.config.waste;
-        let outcome = match receipt.outcome {
-            Outcome::Added => v1::RecordOutcome::Added,
-            Outcome::Amended => v1::RecordOutcome::Amended,
-            Outcome::Duplicate => v1::RecordOutcome::Duplicate,
-            Outcome::Purged => v1::RecordOutcome::Purged,
-        };
-        v1::RecordResponse {
-            seq: receipt.seq,
-            outcome: outcome.into(),
-            cost: receipt.record.cost.map(convert::money),
-            cost_parts: receipt.costing.as_ref().map(|c| convert::cost_parts(&c.parts)),
-            session: Some(super::session::totals(&receipt.session)),
-            waste: convert::wastes(&receipt.record, rules),
-            alerts: receipt.alerts.iter().map(convert::alert).collect(),
-            unpriced: receipt.record.cost.is_none(),
-        }
+        self::receipt(receipt, &self.0.config.waste)
+    }
+}
+
+/// The answer to one recorded call.
+pub(super) fn receipt(receipt: Receipt, rules: &WasteRules) -> v1::RecordResponse {
+    let outcome = match receipt.outcome {
+        Outcome::Added => v1::RecordOutcome::Added,
+        Outcome::Amended => v1::RecordOutcome::Amended,
+        Outcome::Duplicate => v1::RecordOutcome::Duplicate,
+        Outcome::Purged => v1::RecordOutcome::Purged,
+    };
+    v1::RecordResponse {
+        seq: receipt.seq,
+        outcome: outcome.into(),
+        cost: receipt.record.cost.map(convert::money),
+        cost_parts: receipt.costing.as_ref().map(|c| convert::cost_parts(&c.parts)),
+        session: Some(super::session::totals(&receipt.session)),
+        waste: convert::wastes(&receipt.record, rules),
+        alerts: receipt.alerts.iter().map(convert::alert).collect(),
+        unpriced: receipt.record.cost.is_none(),
     }
 }
 

@@ -46,6 +46,17 @@ pub struct Binding {
     pub resets_at_ms: i64,
 }
 
+impl Decision {
+    /// The same as it stands when what was asked for is held.
+    pub fn held(mut self) -> Decision {
+        if let Some(binding) = &mut self.binding {
+            binding.pending += binding.asked;
+            binding.available = (binding.available - binding.asked).max(0);
+        }
+        self
+    }
+}
+
 /// Most models that are proposed.
 const PROPOSALS: usize = 3;
 

@@ -118,7 +118,7 @@ impl Draft {
         let body = Body::Reserved(Box::new(reservation.clone()));
         Ok(Reserved::Written {
             bodies: opened.into_iter().chain([body]).collect(),
-            decision,
+            decision: decision.held(),
             reservation,
         })
     }
@@ -178,7 +178,7 @@ impl Draft {
         };
         Ok(Reserved::Written {
             bodies: vec![body],
-            decision,
+            decision: decision.held(),
             reservation,
         })
     }
