@@ -24,6 +24,8 @@ use crate::{clock, health, logging, parts, retention, rpc, usage_log};
 
 /// Shortest pause before reservations are expired: those that end together are ended together.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
+/// The same after the ledger could not be written.
+const EXPIRY_RETRY: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until it is told to stop.
 pub(crate) fn run(paths: Paths, layers: Layers, config: Config) -> Result<(), Failure> {
@@ -149,17 +151,20 @@ async fn unload(app: Arc<Context>) {
 /// Ends reservations when their time is over. Never wakes while none is open.
 async fn expire(app: Arc<Context>) {
     let mut next = app.ledger.watch_expiry();
+    let mut pause = EXPIRY_PAUSE;
     loop {
         let due = *next.borrow_and_update();
         let wait = due.map(|due| u64::try_from(due.saturating_sub(app.clock.now_ms())).unwrap_or(0));
         // A clock that jumped may make it due at once, and again: no more than once in a while.
-        let wait = wait.map(|ms| Duration::from_millis(ms).max(EXPIRY_PAUSE));
+        let wait = wait.map(|ms| Duration::from_millis(ms).max(pause));
         tokio::select! {
-            () = tokio::time::sleep(wait.unwrap_or(EXPIRY_PAUSE)), if wait.is_some() => {
+            () = tokio::time::sleep(wait.unwrap_or(pause)), if wait.is_some() => {
+                pause = EXPIRY_PAUSE;
                 if app.ledger.has_expired()
                     && let Err(e) = app.ledger.expire().await
                 {
                     warn!("reservations were not expired: {e}");
+                    pause = EXPIRY_RETRY;
                 }
             }
             changed = next.changed() => if changed.is_err() { return },

@@ -265,6 +265,29 @@ fn the_answers_of_the_command_line_are_those_that_scripts_read() {
         args.extend(wrong);
         env.ctl(&args).exits(2);
     }
+    let terms = [
+        "--weigh",
+        "output=100",
+        "--shadow",
+        "--unreachable",
+        "deny",
+        "--window",
+        "rolling:5h",
+    ];
+    let mut args = vec!["budget", "set", "terms", "--tokens", "5", "--action", "deny"];
+    args.extend(terms);
+    let terms = env.ctl_json(&args);
+    assert_eq!(
+        (&terms["weights"]["output"], &terms["weights"]["input"]),
+        (&100.into(), &0.into())
+    );
+    assert_eq!(
+        (&terms["shadow"], &terms["unreachable"]),
+        (&true.into(), &"deny".into())
+    );
+    assert_eq!(terms["window"], "rolling:5h");
+    let shadowed = env.ctl_json(&["budget", "check", "--input-tokens", "1", "--output-tokens", "6"]);
+    assert_eq!(shadowed["would_deny"][0], "terms");
     let huge = u64::MAX.to_string();
     env.ctl(&["budget", "reserve", "--tokens", &huge]).exits(64);
     env.ctl(&["budget", "set", "huge", "--tokens", &huge]).exits(64);

@@ -1,11 +1,11 @@
 //! How long a budget's window is, and where it begins and ends.
 
-use jiff::civil::Date;
+use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
+use crate::time::{Unit, window};
 
 /// Milliseconds in an hour.
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -85,28 +85,15 @@ impl Span {
     /// The calendar window around an instant, `start <= at < end`. `None` for windows that the calendar does not
     /// give: hours from the first call, sessions, for ever.
     pub fn around(self, at_ms: i64, zone: &TimeZone) -> Option<(i64, i64)> {
-        let at = Timestamp::from_millisecond(at_ms).ok()?.to_zoned(zone.clone());
-        let midnight = |date: Date| Some(date.to_zoned(zone.clone()).ok()?.timestamp().as_millisecond());
-        match self {
-            Span::Hour => {
-                // By the clock's minutes, so that zones with half hours have their own hours; the length is fixed,
-                // so the hour that a clock shows twice makes two windows.
-                let into = i64::from(at.minute()) * 60_000 + at_ms.rem_euclid(60_000);
-                let start = at_ms - into;
-                Some((start, start + HOUR_MS))
-            }
-            Span::Day => Some((midnight(at.date())?, midnight(at.date().tomorrow().ok()?)?)),
-            Span::Week => {
-                let back = i64::from(at.weekday().to_monday_zero_offset());
-                let monday = at.date().checked_sub(back.days()).ok()?;
-                Some((midnight(monday)?, midnight(monday.checked_add(7.days()).ok()?)?))
-            }
-            Span::Month => {
-                let next = at.date().last_of_month().tomorrow().ok()?;
-                Some((midnight(at.date().first_of_month())?, midnight(next)?))
-            }
-            Span::Session | Span::Lifetime | Span::Hours(_) | Span::Rolling(_) => None,
-        }
+        let unit = match self {
+            Span::Hour => Unit::Hour,
+            Span::Day => Unit::Day,
+            Span::Week => Unit::Week(Weekday::Monday),
+            Span::Month => Unit::Month,
+            Span::Session | Span::Lifetime | Span::Hours(_) | Span::Rolling(_) => return None,
+        };
+        let range = window(unit, at_ms, zone);
+        Some((range.start, range.end))
     }
 
     /// The length of a window that is a duration; 0 for the others.
@@ -165,7 +152,44 @@ impl TryFrom<String> for Span {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+
+    #[test]
+    fn windows_tile_time_over_clock_changes_month_ends_and_leap_days() {
+        let ms = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
+        // Half an hour of summer time, offsets of half and three quarters of an hour, a change at midnight, a date that
+        // was skipped, none at all.
+        for (zone, from) in [
+            ("Europe/Berlin", "2024-01-01T00:00:00Z"),
+            ("America/New_York", "2024-01-01T00:00:00Z"),
+            ("Australia/Lord_Howe", "2024-01-01T00:00:00Z"),
+            ("Asia/Kolkata", "2024-01-01T00:00:00Z"),
+            ("Pacific/Chatham", "2024-01-01T00:00:00Z"),
+            ("America/Havana", "2024-01-01T00:00:00Z"),
+            ("Pacific/Apia", "2011-10-01T00:00:00Z"),
+            ("UTC", "2024-01-01T00:00:00Z"),
+        ] {
+            let zone = TimeZone::get(zone).unwrap();
+            for span in [Span::Hour, Span::Day, Span::Week, Span::Month] {
+                let (start, mut end) = span.around(ms(from), &zone).unwrap();
+                assert!((start..end).contains(&ms(from)));
+                let mut windows = 0;
+                while end < ms(from) + 500 * 24 * HOUR_MS {
+                    let next = span.around(end, &zone).unwrap();
+                    assert_eq!(next.0, end, "{span} {zone:?}");
+                    assert!(next.1 > next.0, "{span} {zone:?}");
+                    for inside in [next.0, (next.0 + next.1) / 2, next.1 - 1] {
+                        assert_eq!(span.around(inside, &zone), Some(next), "{span} {zone:?}");
+                    }
+                    end = next.1;
+                    windows += 1;
+                }
+                assert!(windows >= 15, "{span} {zone:?}");
+            }
+        }
+    }
 
     #[test]
     fn windows_are_read_back() {

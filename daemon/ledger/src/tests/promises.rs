@@ -259,3 +259,80 @@ async fn a_budget_that_is_set_while_something_is_open_holds_it() {
         Ok(Claimed::Settled(..))
     ));
 }
+
+#[tokio::test]
+async fn a_call_that_was_read_elsewhere_too_counts_once() {
+    let bench = Bench::new();
+    bench.ledger.set_budget(hard("d", 10_000)).await.unwrap();
+    assert!(bench.granted("a", 3_000).await && bench.granted("b", 3_000).await);
+    // First the transcript, then the settlement; and the other way round.
+    bench.ledger.record(vec![call("first")]).await.unwrap();
+    for (id, key) in [("a", "first"), ("b", "second")] {
+        let spent = Spent {
+            seen: call(key),
+            named: true,
+        };
+        let settled = bench.one(Claim::Settle(id.into(), Box::new(spent))).await;
+        assert!(matches!(settled, Ok(Claimed::Settled(..))), "{settled:?}");
+    }
+    bench.ledger.record(vec![call("second")]).await.unwrap();
+    assert_eq!((bench.total().requests, bench.stands("d")), (2, (4_600, 0, 0)));
+}
+
+#[tokio::test]
+async fn a_settlement_that_is_refused_leaves_the_reservation_as_it_was() {
+    let bench = Bench::new();
+    bench.ledger.set_budget(hard("d", 100)).await.unwrap();
+    assert!(bench.granted("a", 60).await);
+    let before = bench.ledger.last_seq();
+    let refused = bench.one(settle("a", u64::MAX)).await;
+    assert!(
+        matches!(refused, Err(LedgerError::Refused(Refusal::Invalid { .. }))),
+        "{refused:?}"
+    );
+    assert_eq!((bench.ledger.last_seq(), bench.stands("d")), (before, (0, 60, 0)));
+    assert!(matches!(
+        bench.one(settle("a", 50)).await,
+        Ok(Claimed::Settled(..))
+    ));
+}
+
+#[tokio::test]
+async fn denials_write_nothing_and_count_against_nothing() {
+    let bench = Bench::new();
+    let mut calls = hard("calls", 0);
+    calls.limit_requests = 2;
+    bench.ledger.set_budget(calls).await.unwrap();
+    assert!(bench.granted("a", 1).await && bench.granted("b", 1).await);
+    let (entries, appends) = (bench.ledger.last_seq(), bench.store.appends().0);
+    for n in 0..1_000 {
+        assert!(!bench.granted(&format!("again{n}"), 1).await);
+    }
+    assert_eq!(
+        (bench.ledger.last_seq(), bench.store.appends().0),
+        (entries, appends)
+    );
+    let used = bench.ledger.state().budgets["calls"].view(NOON).standing;
+    assert_eq!((used.posted.requests, used.pending.requests), (0, 2));
+    bench.one(Claim::Release("a".into())).await.unwrap();
+    assert!(
+        bench.granted("again0", 1).await,
+        "whoever was denied may ask again under the same id"
+    );
+}
+
+#[tokio::test]
+async fn setting_a_budget_again_or_starting_again_counts_nothing_twice() {
+    let mut bench = Bench::new();
+    bench.ledger.set_budget(hard("d", 10_000)).await.unwrap();
+    assert!(bench.granted("a", 500).await && bench.granted("b", 700).await);
+    bench.one(settle("a", 400)).await.unwrap();
+    bench.ledger.record(vec![call("c")]).await.unwrap();
+    for _ in 0..3 {
+        bench.ledger.set_budget(hard("d", 10_000)).await.unwrap();
+        bench = bench.restart().await;
+        assert_eq!(bench.stands("d"), (2_700, 700, 0));
+    }
+    bench.one(Claim::Release("b".into())).await.unwrap();
+    assert_eq!(bench.stands("d"), (2_700, 0, 0));
+}

@@ -373,3 +373,24 @@ fn a_reservation_without_a_session_holds_where_it_will_be_settled() {
     homeless.id = "q".into();
     assert!(!bench.reserve(homeless).unwrap(), "the same session");
 }
+
+#[test]
+fn budgets_and_states_of_before_there_were_reservations_are_read() {
+    let old = format!(
+        r#"{{"budget":{{"name":"d","scope":{{}},"limit_tokens":100,"limit_usd":0,"limit_requests":0,"window":"day",
+        "timezone":"","warn_percent":80,"critical_percent":95,"action":"deny"}},"counters":[{{"start_ms":{},"end_ms":{},
+        "session":null,"used":{{"tokens":30,"cost":0,"requests":1}},"last_ms":0,"alerted":0}}]}}"#,
+        NOON - 12 * HOUR,
+        NOON + 12 * HOUR
+    );
+    let mut bench = Bench::new(Vec::new());
+    bench.push(Body::BudgetSet(old.into()));
+    assert_eq!(bench.stands("d"), (30, 0, 0));
+    let mut saved: serde_json::Value = serde_json::from_slice(&bench.draft.save()).unwrap();
+    for new in ["habits", "reservations"] {
+        assert!(saved.as_object_mut().unwrap().remove(new).is_some());
+    }
+    let rules = bench.draft.rules().clone();
+    bench.draft = Draft::load(rules, &serde_json::to_vec(&saved).unwrap()).unwrap();
+    assert!(!bench.reserve(ask("r", 71)).unwrap() && bench.reserve(ask("r", 70)).unwrap());
+}
