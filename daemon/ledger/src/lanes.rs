@@ -40,6 +40,16 @@ struct Queues {
     closed: bool,
     /// Somebody asked whether the writer lives: it shows so by taking, even nothing.
     pinged: bool,
+    /// The writer sleeps until so many wait in `quick`. `None`: it is at work and looks by itself. Waking it for each
+    /// one would cost more than the rest of queueing.
+    sleeps_until: Option<usize>,
+}
+
+impl Queues {
+    /// Whether a sleeping writer should see what was queued just now.
+    fn rouses(&self) -> bool {
+        self.sleeps_until.is_some_and(|wanted| self.quick.len() >= wanted)
+    }
 }
 
 impl Lanes {
@@ -68,8 +78,11 @@ impl Lanes {
         }
         queues.calls += calls;
         queues.quick.push_back(op);
+        let rouses = queues.rouses();
         drop(queues);
-        self.wake.notify_one();
+        if rouses {
+            self.wake.notify_one();
+        }
         Ok(())
     }
 
@@ -108,10 +121,12 @@ impl Lanes {
     /// up to `linger` for the others, who were answered a moment ago and are about to ask again.
     pub(crate) fn take(&self, expected: usize, linger: Duration) -> Taken {
         let mut queues = self.lock();
+        queues.sleeps_until = Some(1);
         while queues.quick.is_empty() && queues.bulk.is_empty() && !queues.closed && !queues.pinged {
             queues = self.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
         if !queues.quick.is_empty() && queues.quick.len() < expected && !linger.is_zero() {
+            queues.sleeps_until = Some(expected);
             queues = self.wait_until(queues, Instant::now() + linger, |q| {
                 q.quick.len() >= expected || q.closed
             });
@@ -121,7 +136,8 @@ impl Lanes {
 
     /// Takes what waits, after at most `patience`: for a writer that cannot write, but answers.
     pub(crate) fn take_within(&self, patience: Duration) -> Taken {
-        let queues = self.lock();
+        let mut queues = self.lock();
+        queues.sleeps_until = Some(1);
         let waiting = |q: &Queues| !q.quick.is_empty() || !q.bulk.is_empty() || q.closed || q.pinged;
         let mut queues = self.wait_until(queues, Instant::now() + patience, waiting);
         Self::drain(&mut queues)
@@ -151,6 +167,7 @@ impl Lanes {
         // One batch holds no more calls than the queue: it was filled under that bound.
         queues.calls = 0;
         queues.pinged = false;
+        queues.sleeps_until = None;
         Taken {
             quick: queues.quick.drain(..).collect(),
             bulk: queues.bulk.pop_front(),
