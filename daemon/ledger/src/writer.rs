@@ -31,6 +31,10 @@ use batch::Turn;
 /// The longest that a batch waits for callers who are about to come.
 const MAX_LINGER: Duration = Duration::from_millis(1);
 
+/// Below it a commit costs processor time rather than waiting for the disk: then callers and writer work side by side,
+/// each half of the callers while the other half is written, and waiting for all of them would make them take turns.
+const QUICK_COMMIT: Duration = Duration::from_millis(3);
+
 /// The writer's own.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
@@ -100,7 +104,7 @@ impl Writer {
         let _will = LastWill(self.shared.clone());
         loop {
             let (last, before) = self.waiters;
-            let linger = if last > 1 {
+            let linger = if last > 1 && self.commit > QUICK_COMMIT {
                 (self.commit / 10).min(MAX_LINGER)
             } else {
                 Duration::ZERO
