@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -18,29 +19,39 @@ use tracing::warn;
 use crate::context::Context;
 use crate::retention::horizon_ms;
 
-/// Follows the ledger until the daemon stops.
+/// How long to wait after trouble: a full disk, or another ledger in the place of this one.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Follows the ledger until the daemon stops. What could not be written is written again from the cursor.
 pub(crate) async fn run(app: Arc<Context>) {
     let log = UsageLog {
         dir: app.paths.log_dir.clone(),
         zone: app.config.zone.clone(),
     };
-    let mut follower = app.ledger.follow(log.cursor());
     loop {
-        let entries = tokio::select! {
-            entries = follower.next() => entries,
+        tokio::select! {
+            why = follow(&app, &log) => warn!(dir = %log.dir.display(), "usage log not written: {why}"),
             () = app.cancel.cancelled() => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = app.cancel.cancelled() => return,
+        }
+    }
+}
+
+/// Writes what comes after the cursor until something fails, and says what.
+async fn follow(app: &Context, log: &UsageLog) -> String {
+    // A cursor beyond the end is one into a ledger that is not here any more.
+    let mut follower = app.ledger.follow(log.cursor().min(app.ledger.last_seq()));
+    loop {
+        let entries = match follower.next().await {
+            Ok(entries) => entries,
+            Err(e) => return e.to_string(),
         };
         let horizon = horizon_ms(app.clock.now_ms(), app.config.retention_days);
-        match entries {
-            Ok(entries) => {
-                if let Err(e) = log.write(&entries, horizon) {
-                    warn!(dir = %log.dir.display(), "usage log not written: {e}");
-                }
-            }
-            Err(e) => {
-                warn!("usage log ends: {e}");
-                return;
-            }
+        if let Err(e) = log.write(&entries, horizon) {
+            return e.to_string();
         }
     }
 }
@@ -101,6 +112,7 @@ impl UsageLog {
             file.flush()?;
         }
         self.rotate(self.day(horizon_ms))?;
+        self.rotate_alerts(&stamp(horizon_ms))?;
         let fresh = self.dir.join("usage.cursor.new");
         fs::write(&fresh, last.seq.to_string())?;
         fs::rename(fresh, self.cursor_file())
@@ -123,6 +135,27 @@ impl UsageLog {
             }
         }
         Ok(())
+    }
+
+    /// Drops the alerts before an instant. Instants of one form sort as texts do.
+    fn rotate_alerts(&self, oldest: &str) -> io::Result<()> {
+        let path = self.dir.join("alerts.jsonl");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        let stays = |line: &&str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+            line["at"].as_str().is_none_or(|at| at >= oldest)
+        };
+        if text.lines().next().is_none_or(|first| stays(&first)) {
+            return Ok(());
+        }
+        let kept: String = text.lines().filter(stays).flat_map(|line| [line, "\n"]).collect();
+        let fresh = self.dir.join("alerts.jsonl.new");
+        fs::write(&fresh, kept)?;
+        fs::rename(fresh, path)
     }
 }
 
@@ -192,5 +225,24 @@ mod tests {
         assert!(lines.contains("\"percent\":85"));
         assert!(!log.dir.join("tokens_2020-01-01.jsonl").exists());
         assert!(log.dir.join("tokens_2099-01-01.jsonl").exists());
+    }
+
+    #[test]
+    fn alerts_leave_with_their_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = UsageLog {
+            dir: dir.path().to_owned(),
+            zone: TimeZone::UTC,
+        };
+        let mut later = alert(2);
+        later.recorded_at_ms += 86_400_000;
+        log.write(&[alert(1), later], 0).unwrap();
+        log.write(&[alert(3)], 1_700_000_000_001).unwrap();
+        let lines = fs::read_to_string(log.dir.join("alerts.jsonl")).unwrap();
+        let seqs: Vec<_> = lines
+            .lines()
+            .map(|l| l.split("\"seq\":").nth(1).unwrap()[..1].to_owned())
+            .collect();
+        assert_eq!(seqs, ["2"]);
     }
 }
