@@ -57,8 +57,8 @@ impl Instance {
     }
 }
 
-/// Makes a directory that only we can enter, or checks that the one that exists is ours and closed to others.
-pub(crate) fn private_dir(dir: &Path) -> Result<(), Failure> {
+/// Makes a directory, closed to others when it is new, and tells what is there.
+fn directory(dir: &Path) -> Result<fs::Metadata, Failure> {
     let fail = |e: io::Error| Failure::unavailable(format!("cannot use directory {}: {e}", dir.display()));
     fs::DirBuilder::new()
         .recursive(true)
@@ -72,6 +72,12 @@ pub(crate) fn private_dir(dir: &Path) -> Result<(), Failure> {
             dir.display()
         )));
     }
+    Ok(meta)
+}
+
+/// Makes a directory that only we can enter, or checks that the one that exists is ours and closed to others.
+pub(crate) fn private_dir(dir: &Path) -> Result<(), Failure> {
+    let meta = directory(dir)?;
     if meta.permissions().mode() & 0o077 != 0 {
         // Only the owner may do this, so it fails when the directory is somebody else's.
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(|e| {
@@ -87,19 +93,7 @@ pub(crate) fn private_dir(dir: &Path) -> Result<(), Failure> {
 /// Makes the directory that the socket lies in, or checks the one that exists. It may be anybody's that a variable
 /// names, so what is wrong with it is told and not changed.
 pub(crate) fn socket_dir(dir: &Path, uid: u32) -> Result<(), Failure> {
-    let fail = |e: io::Error| Failure::unavailable(format!("cannot use directory {}: {e}", dir.display()));
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(fail)?;
-    let meta = fs::symlink_metadata(dir).map_err(fail)?;
-    if !meta.is_dir() {
-        return Err(Failure::forbidden(format!(
-            "{} is not a directory (a link is not allowed here)",
-            dir.display()
-        )));
-    }
+    let meta = directory(dir)?;
     if meta.uid() != uid {
         return Err(Failure::forbidden(format!(
             "{} belongs to user {}, not to user {uid} who runs this program",
