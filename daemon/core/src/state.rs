@@ -316,14 +316,9 @@ impl Draft {
     }
 
     fn set_budget(&mut self, entry: BudgetEntry) {
-        let mut account = self
+        let account = self
             .account(entry.budget, entry.counters)
             .with(entry.alerted, entry.lifts);
-        // What is open is held in it too: in a budget that is new as in one that was saved.
-        for open in self.reservations.open() {
-            let amount = open.estimate.used(&account.budget().weights);
-            account.hold_again(&open.caller, open.at_ms, &amount, self.state.last_recorded_ms);
-        }
         self.state
             .budgets
             .insert(account.budget().name.clone(), Arc::new(account));

@@ -64,8 +64,9 @@ pub struct Counter {
     pub last_ms: i64,
     /// The highest threshold that was alerted on, percent.
     pub alerted: u32,
-    /// What open reservations hold of it. Not saved: it follows from them.
-    #[serde(skip)]
+    /// What open reservations hold of it. Saved, because it does not follow from them: a reservation may outlive the
+    /// window that it was admitted in.
+    #[serde(default)]
     pub pending: Used,
     /// How far what was used and held has passed the limit of a budget that denies, at most.
     #[serde(default)]
@@ -216,7 +217,7 @@ impl Account {
         }
     }
 
-    /// The same for what was held before the state was saved. Says in which counter it is held.
+    /// The same for what is open already when a budget is set. Says in which counter it is held.
     pub(crate) fn hold_again(
         &mut self,
         caller: &Caller,

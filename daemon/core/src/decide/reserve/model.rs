@@ -218,6 +218,35 @@ impl Run {
     }
 }
 
+#[test]
+fn a_reservation_that_outlives_its_block_begins_no_other_after_a_restart() {
+    let mut run = Run::new(false);
+    for step in [
+        Step::Reserve(2, 0, 1),
+        Step::Settle(2, 0),
+        Step::Wait(4 * 3_600_000 + 1_800_000),
+        Step::Reserve(0, 0, 1),
+        Step::Wait(1_800_000),
+        Step::Call(1, 0, 0),
+        Step::Save,
+        Step::Crash(false),
+    ] {
+        run.step(&step);
+    }
+    let mut other = Run::new(false);
+    for step in [
+        Step::Reserve(1, 0, 1),
+        Step::Wait(4 * 3_600_000 + 1_800_000),
+        Step::Reserve(0, 0, 1),
+        Step::Wait(1_800_000),
+        Step::Settle(1, 0),
+        Step::Save,
+        Step::Crash(false),
+    ] {
+        other.step(&step);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
