@@ -4,7 +4,7 @@
 ///
 /// `day` only gives keys locality on disk; it must be the same in every copy of the call. Sources whose
 /// copies may carry other timestamps (Claude Code's resumed sessions) use day 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Days since the Unix epoch, or 0.
     pub day: u32,

@@ -1,12 +1,14 @@
 //! What a source saw: one call to a model, before the ledger has accepted it.
 
+use std::sync::Arc;
+
 use crate::Name;
 use crate::id::Key;
 use crate::money::Pico;
 use crate::tokens::Tokens;
 
-/// One call to a model, as one source saw it.
-#[derive(Debug, Clone, PartialEq)]
+/// One call to a model, as one source saw it. The default knows nothing: sources fill in what they saw.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observation {
     /// What makes the call unique.
     pub key: Key,
@@ -42,12 +44,32 @@ pub struct Observation {
     pub line_hash: u64,
     /// Hash of the tool call's arguments, to recognise a repeated request. 0: not known.
     pub request_hash: u64,
+    /// The provider's id of the request or response, where the key is made of something else too: another source
+    /// may know the call by it alone. Empty when not known.
+    pub request_id: Name,
+    /// The finer attribution, shared by calls of one place. `None`: nothing of it is known.
+    pub place: Option<Arc<Place>>,
     /// Where it was read.
     pub source: Provenance,
 }
 
+/// Where exactly a call was made. What the source does not know is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The git branch at that time.
+    pub branch: Name,
+    /// The git commit at that time, in hexadecimal.
+    pub commit: Name,
+    /// The kind of subagent that made it.
+    pub subagent: Name,
+    /// The skill or slash command that it served.
+    pub skill: Name,
+    /// The MCP server whose tool the tokens are attributed to.
+    pub mcp_server: Name,
+}
+
 /// Who made a call, where, and with which tool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attribution {
     /// "claude-code", "codex", …
     pub agent: Name,
@@ -102,7 +124,7 @@ pub enum CallKind {
 }
 
 /// Where an observation was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provenance {
     /// "api", "mcp", "claude-code-transcript", "codex-rollout".
     pub kind: Name,

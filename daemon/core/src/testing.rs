@@ -1,7 +1,7 @@
 //! Examples that the tests of several modules start from.
 
 use crate::id::Key;
-use crate::observation::{Attribution, CallKind, Confidence, Observation, Provenance, Tier};
+use crate::observation::{Attribution, Observation, Provenance};
 use crate::tokens::Tokens;
 
 /// One plain call: 1,500 tokens in, 800 out, on `claude-sonnet-4-5`.
@@ -24,22 +24,12 @@ pub(crate) fn observation(key: &str, at_ms: i64) -> Observation {
             output: 800,
             ..Tokens::default()
         },
-        tier: Tier::Standard,
-        fast: false,
-        us_region: false,
-        reported_cost: None,
-        confidence: Confidence::Reported,
-        kind: CallKind::Completion,
-        failed: false,
-        extra_output: 0,
-        sidechain: false,
-        line_hash: 0,
-        request_hash: 0,
         source: Provenance {
             kind: "test".into(),
             path: "".into(),
             offset: 0,
             lines: 1,
         },
+        ..Observation::default()
     }
 }

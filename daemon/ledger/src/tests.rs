@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use tokmon_core::id::Key;
-use tokmon_core::observation::{Attribution, CallKind, Confidence, Observation, Provenance, Tier};
+use tokmon_core::observation::{Attribution, Observation, Provenance};
 use tokmon_core::price::PriceBook;
 use tokmon_core::report::Query;
 use tokmon_core::rollup::Agg;
@@ -97,23 +97,13 @@ fn call(key: &str) -> Observation {
             output: 800,
             ..Tokens::default()
         },
-        tier: Tier::Standard,
-        fast: false,
-        us_region: false,
-        reported_cost: None,
-        confidence: Confidence::Reported,
-        kind: CallKind::Completion,
-        failed: false,
-        extra_output: 0,
-        sidechain: false,
-        line_hash: 0,
-        request_hash: 0,
         source: Provenance {
             kind: "test".into(),
             path: "a.jsonl".into(),
             offset: 0,
             lines: 1,
         },
+        ..Observation::default()
     }
 }
 

@@ -230,16 +230,13 @@ pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Obser
         confidence,
         kind,
         failed: usage.failed,
-        extra_output: 0,
-        sidechain: false,
-        line_hash: 0,
-        request_hash: 0,
         source: Provenance {
             kind: "api".into(),
             path: "".into(),
             offset: 0,
             lines: 0,
         },
+        ..Observation::default()
     })
 }
 

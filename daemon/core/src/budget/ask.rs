@@ -11,7 +11,7 @@ use crate::limits::{
 };
 use crate::model;
 use crate::money::{PICO_PER_USD, Pico};
-use crate::observation::{Attribution, CallKind, Confidence, Observation, Provenance, Tier};
+use crate::observation::{Attribution, Observation, Provenance};
 use crate::price::PriceBook;
 use crate::refusal::Refusal;
 use crate::tokens::Tokens;
@@ -244,23 +244,13 @@ pub(crate) fn call(caller: &Caller, tokens: Tokens, at_ms: i64) -> Observation {
         provider: caller.provider.clone(),
         model: caller.model.clone(),
         tokens,
-        tier: Tier::Standard,
-        fast: false,
-        us_region: false,
-        reported_cost: None,
-        confidence: Confidence::Reported,
-        kind: CallKind::Completion,
-        failed: false,
-        extra_output: 0,
-        sidechain: false,
-        line_hash: 0,
-        request_hash: 0,
         source: Provenance {
             kind: "reservation".into(),
             path: "".into(),
             offset: 0,
             lines: 0,
         },
+        ..Observation::default()
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use tempfile::TempDir;
 use tokmon_core::Name;
 use tokmon_core::id::Key;
-use tokmon_core::observation::{Attribution, CallKind, Confidence, Observation, Provenance, Tier};
+use tokmon_core::observation::{Attribution, Observation, Provenance};
 use tokmon_core::price::PriceBook;
 use tokmon_core::tokens::Tokens;
 use tokmon_core::waste::WasteRules;
@@ -120,15 +120,6 @@ pub(crate) fn call(n: u64) -> Observation {
             cache_write_5m: n % 3_000,
             ..Tokens::default()
         },
-        tier: Tier::Standard,
-        fast: false,
-        us_region: false,
-        reported_cost: None,
-        confidence: Confidence::Reported,
-        kind: CallKind::Completion,
-        failed: false,
-        extra_output: 0,
-        sidechain: false,
         line_hash: n,
         request_hash: n,
         source: Provenance {
@@ -137,5 +128,6 @@ pub(crate) fn call(n: u64) -> Observation {
             offset: n % 100 * 3_000,
             lines: 2,
         },
+        ..Observation::default()
     }
 }

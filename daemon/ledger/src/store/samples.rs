@@ -4,7 +4,7 @@ use tokmon_core::Name;
 use tokmon_core::entry::{AmendReason, Body, Entry, Finding, Record, Rule};
 use tokmon_core::id::Key;
 use tokmon_core::money::Pico;
-use tokmon_core::observation::{Attribution, CallKind, Confidence, Observation, Provenance, Tier};
+use tokmon_core::observation::{Attribution, Observation, Provenance};
 use tokmon_core::tokens::Tokens;
 
 use super::{Batch, Staged};
@@ -46,15 +46,8 @@ pub fn call(n: u64, at_ms: i64) -> Record {
             cache_write_5m: n * 131 % 5000,
             ..Tokens::default()
         },
-        tier: Tier::Standard,
-        fast: false,
-        us_region: false,
         reported_cost: n.is_multiple_of(5).then(|| Pico(i128::from(n) * 1_000_003)),
-        confidence: Confidence::Reported,
-        kind: CallKind::Completion,
         failed: n.is_multiple_of(97),
-        extra_output: 0,
-        sidechain: false,
         line_hash: n.wrapping_mul(0x9e37_79b9_7f4a_7c15),
         request_hash: n.wrapping_mul(0xff51_afd7_ed55_8ccd),
         source: Provenance {
@@ -67,6 +60,7 @@ pub fn call(n: u64, at_ms: i64) -> Record {
             offset: n % 100 * 5_123,
             lines: 2,
         },
+        ..Observation::default()
     };
     let findings = (n % 40 == 3).then(|| Finding {
         rule: Rule::ALL[(n % 5) as usize],

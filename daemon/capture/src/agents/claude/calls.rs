@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokmon_core::Name;
 use tokmon_core::id::Key;
 use tokmon_core::money::Pico;
-use tokmon_core::observation::{Attribution, CallKind, Confidence, Observation, Provenance, Tier};
+use tokmon_core::observation::{Attribution, Confidence, Observation, Provenance, Tier};
 use tokmon_core::tokens::Tokens;
 
 use crate::agents::values::Names;
@@ -139,7 +139,6 @@ impl Call {
             } else {
                 Confidence::Estimated
             },
-            kind: CallKind::Completion,
             failed: self.failed,
             extra_output: missing,
             sidechain: self.sidechain,
@@ -157,6 +156,7 @@ impl Call {
                     _ => self.lines,
                 },
             },
+            ..Observation::default()
         }
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokmon_core::Name;
 use tokmon_core::id::Key;
 use tokmon_core::limits::{MAX_PARSER_STATE, MAX_TOKENS_PER_CALL};
-use tokmon_core::observation::{Attribution, CallKind, Confidence, Observation, Provenance, Tier};
+use tokmon_core::observation::{Attribution, Confidence, Observation, Provenance, Tier};
 use tokmon_core::tokens::Tokens;
 
 use self::line::{Body, Counts, Line};
@@ -372,9 +372,6 @@ impl Parser {
                 Some("batch") => Tier::Batch,
                 _ => Tier::Standard,
             },
-            fast: false,
-            us_region: false,
-            reported_cost: None,
             // The tokens are exact either way; what they cost depends on a guess.
             confidence: if model.is_some() {
                 Confidence::Reported
@@ -382,9 +379,6 @@ impl Parser {
                 Confidence::Estimated
             },
             model: model.unwrap_or_else(|| names.get(FALLBACK_MODEL)),
-            kind: CallKind::Completion,
-            failed: false,
-            extra_output: 0,
             sidechain: self.saved.subagent,
             line_hash: hash(&[
                 thread.as_bytes(),
@@ -398,6 +392,7 @@ impl Parser {
                 offset,
                 lines: 1,
             },
+            ..Observation::default()
         });
     }
 }

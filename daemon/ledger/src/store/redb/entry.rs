@@ -319,6 +319,7 @@ fn record(row: RecordRow, mut name: impl FnMut(u8, u32) -> Result<Name>) -> Resu
             offset: row.offset,
             lines: row.lines,
         },
+        ..Observation::default()
     };
     Ok(Record {
         owner_at_ms: row.owner_ms.wrapping_add(seen.at_ms),
