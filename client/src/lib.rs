@@ -16,6 +16,7 @@ mod connect;
 mod error;
 #[cfg(all(test, unix))]
 mod fake;
+pub mod policy;
 mod start;
 mod trust;
 

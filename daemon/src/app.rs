@@ -75,6 +75,8 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
         paths,
     });
 
+    // What fails is logged, and told to whoever sets a budget; the daemon is of use all the same.
+    drop(rpc::keep_policy(&app).await);
     let adopted = door.is_adopted();
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let server = tokio::spawn(rpc::serve(app.clone(), door, health_service));

@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod paths;
+mod policy;
 
 /// Messages and services of `tokmon.v1`.
 #[allow(missing_docs, clippy::all, unreachable_pub)]

@@ -97,6 +97,12 @@ impl Paths {
         self.state_dir.join("ledger.redb")
     }
 
+    /// What clients go by that cannot reach the daemon: an encoded `v1::UnreachablePolicy`. Missing: no budget ever
+    /// asked to be kept then.
+    pub fn policy_file(&self) -> PathBuf {
+        self.state_dir.join("unreachable.policy")
+    }
+
     /// The lock that a running daemon holds.
     pub fn lock_file(&self) -> PathBuf {
         self.state_dir.join("tokmond.lock")

@@ -1,5 +1,6 @@
 //! Budgets: kept, evaluated, one alert per threshold and window, and limits that hold.
 
+mod closed;
 mod hold;
 
 use tokmon_client::{Kind, v1};

@@ -199,7 +199,13 @@ fn scope(text: &str) -> Result<(Key, String), String> {
 
 /// `tokmonctl budget`.
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let client = context.client().await?;
+    let client = match (context.client().await, &args.verb) {
+        (Ok(client), _) => client,
+        (Err(error), Verb::Check(ask) | Verb::Reserve(ask)) => {
+            return claim::unreachable(ask, error, context);
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
     let states = match &args.verb {
         Verb::Apply(args) => return apply::run(args, &client, context).await,
         Verb::Check(ask) => return claim::check(ask, &client, context).await,

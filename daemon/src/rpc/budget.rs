@@ -1,6 +1,7 @@
 //! The budget service: set, list, show, remove, lift; check, reserve, extend, settle, release.
 
 mod claim;
+mod policy;
 
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use tokmon_proto::error::Kind;
 use tokmon_proto::v1;
 use tokmon_proto::v1::budget_service_server::BudgetService;
 use tonic::{Request, Response, Status};
+
+pub(crate) use policy::keep as keep_policy;
 
 use super::{convert, status};
 use crate::context::Context;
@@ -50,6 +53,7 @@ impl BudgetService for Budgets {
             .set_budget(budget_in(wire)?)
             .await
             .map_err(status::ledger)?;
+        keep_policy(&self.0).await?;
         Ok(Response::new(budget_out(&budget)))
     }
 
@@ -83,6 +87,7 @@ impl BudgetService for Budgets {
     ) -> Result<Response<v1::RemoveBudgetResponse>, Status> {
         let name = request.into_inner().name;
         self.0.ledger.remove_budget(&name).await.map_err(status::ledger)?;
+        keep_policy(&self.0).await?;
         Ok(Response::new(v1::RemoveBudgetResponse {}))
     }
 

@@ -216,6 +216,7 @@ impl DaemonService for Daemon {
         let swapped = self.0.ledger.restore(&path).await;
         let swapped = swapped.map_err(|e| other_file(Some(&path), e))?;
         self.read_again();
+        super::keep_policy(&self.0).await?;
         info!(from = %path.display(), set_aside = %swapped.set_aside.display(), "ledger restored");
         Ok(Response::new(v1::RestoreResponse {
             entries: swapped.entries,
@@ -236,6 +237,7 @@ impl DaemonService for Daemon {
         }
         let swapped = self.0.ledger.reset().await.map_err(status::ledger)?;
         self.read_again();
+        super::keep_policy(&self.0).await?;
         info!(set_aside = %swapped.set_aside.display(), "ledger reset");
         Ok(Response::new(v1::ResetLedgerResponse {
             set_aside: swapped.set_aside.display().to_string(),

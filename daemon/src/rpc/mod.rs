@@ -13,6 +13,8 @@ mod usage;
 
 use std::sync::Arc;
 
+pub(crate) use budget::keep_policy;
+
 use tokmon_core::limits::MAX_MESSAGE_BYTES;
 use tokmon_proto::v1::budget_service_server::BudgetServiceServer;
 use tokmon_proto::v1::daemon_service_server::DaemonServiceServer;

@@ -1,11 +1,12 @@
 //! Asking before spending: check, reserve, extend, settle, release.
 
 use serde_json::{Value, json};
-use tokmon_client::Client;
+use tokmon_client::policy::{self, Caller, Verdict};
 use tokmon_client::v1::{
     Binding, ExtendRequest, Money, ReleaseRequest, ReserveRequest, ReserveResponse, SettleRequest,
     SettleResponse, Tokens, Usage,
 };
+use tokmon_client::{Client, Error, Kind, Paths};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -195,12 +196,44 @@ fn request(ask: &Ask) -> ReserveRequest {
 
 /// `tokmonctl budget check`.
 pub(super) async fn check(ask: &Ask, client: &Client, context: &Context) -> Result<(), Failure> {
-    tell(&client.check(request(ask)).await?, context)
+    match client.check(request(ask)).await {
+        Ok(answer) => tell(&answer, context),
+        Err(error) => unreachable(ask, error, context),
+    }
 }
 
 /// `tokmonctl budget reserve`.
 pub(super) async fn reserve(ask: &Ask, client: &Client, context: &Context) -> Result<(), Failure> {
-    tell(&client.reserve(request(ask)).await?, context)
+    match client.reserve(request(ask)).await {
+        Ok(answer) => tell(&answer, context),
+        Err(error) => unreachable(ask, error, context),
+    }
+}
+
+/// The answer when the daemon cannot be asked: denied under a budget that stays closed. Otherwise the call may be made,
+/// but nothing is reserved, so it stays an error.
+pub(super) fn unreachable(ask: &Ask, error: Error, context: &Context) -> Result<(), Failure> {
+    let gone = matches!(
+        error.kind(),
+        Kind::Unavailable | Kind::Forbidden | Kind::Incompatible
+    );
+    let Some(paths) = Paths::from_env().ok().filter(|_| gone) else {
+        return Err(error.into());
+    };
+    let Verdict::Deny { budget, reason } = policy::when_unreachable(&paths, &Caller::from(&request(ask)))
+    else {
+        return Err(error.into());
+    };
+    Failure::Told(error).tell();
+    let text = if context.json {
+        let mut value = as_json(&ReserveResponse::default());
+        value["unreachable"] = json!({ "budget": Some(budget).filter(|b| !b.is_empty()), "reason": reason });
+        to_json::document(&value)
+    } else {
+        format!("Denied: {}.\n", show::clean(&reason))
+    };
+    show::print(&text)?;
+    Err(Failure::Denied)
 }
 
 /// `tokmonctl budget extend`.
