@@ -67,3 +67,46 @@ fn the_command_line_counts_files_and_standard_input() {
         .success();
     assert!(from_stdin.stdout.contains('2'), "{from_stdin:?}");
 }
+
+#[test]
+fn a_whole_request_is_counted_part_by_part() {
+    let env = Env::new();
+    let request = serde_json::json!({
+        "model": "claude-sonnet-4-5", "system": "Be brief.",
+        "tools": [{"name": "Bash", "description": "Runs a command", "input_schema": {"type": "object"}}],
+        "messages": [{"role": "user", "content": "hello world"}],
+    });
+    std::fs::write(env.path("request.json"), request.to_string()).expect("a file");
+    let answer = env
+        .ctl(&["count", "--request", "request.json", "--json"])
+        .success();
+    let answer: serde_json::Value = serde_json::from_str(&answer.stdout).expect("JSON");
+    assert_eq!(answer["provider"], "anthropic", "{answer}");
+    assert_eq!(answer["basis"]["kind"], "prior");
+    let kinds: Vec<&str> = answer["parts"]
+        .as_array()
+        .expect("parts")
+        .iter()
+        .filter_map(|part| part["kind"].as_str())
+        .collect();
+    assert_eq!(kinds, ["system", "tool", "framing", "message", "framing"]);
+
+    let chat = br#"{"model": "gpt-4o", "messages": [{"role": "user", "content": "hello world"}]}"#;
+    let answer = env.ctl_with(&["count", "--request", "-"], &[], chat).success();
+    assert!(answer.stdout.contains("exact"), "{answer:?}");
+    assert!(
+        answer.stdout.lines().all(|line| line.chars().count() <= 80),
+        "{answer:?}"
+    );
+
+    for (body, provider, wanted) in [
+        ("[]", "openai", "not a JSON object"),
+        ("{\"prompt\": 1}", "", "whose request"),
+    ] {
+        let named = ["count", "--request", "-", "--provider", provider];
+        let arguments = if provider.is_empty() { &named[..3] } else { &named };
+        let refused = env.ctl_with(arguments, &[], body.as_bytes());
+        assert_eq!(refused.code, 64, "{refused:?}");
+        assert!(refused.stderr.contains(wanted), "{refused:?}");
+    }
+}

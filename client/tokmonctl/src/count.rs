@@ -1,5 +1,7 @@
 //! `tokmonctl count`: the tokens of files or of standard input, for a model. The text goes to the daemon and is not kept.
 
+mod body;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -21,13 +23,26 @@ const MAX_TEXT: u64 = 64 * 1024 * 1024;
 pub(crate) struct Args {
     /// Files to count; none or - means standard input
     files: Vec<PathBuf>,
-    /// Whose tokenizer
-    #[arg(long, value_name = "NAME", default_value = "gpt-5")]
-    model: String,
+    /// Whose tokenizer [default: gpt-5; with --request: as the body says]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Count the body of a request to a model (JSON), part by part: - means standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "files")]
+    request: Option<PathBuf>,
+    /// Whose request it is [default: judged by the body]
+    #[arg(long, value_enum, requires = "request")]
+    provider: Option<body::Provider>,
 }
+
+/// Without a word about it.
+const USUAL_MODEL: &str = "gpt-5";
 
 /// `tokmonctl count`.
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if let Some(file) = &args.request {
+        return body::run(file, args.provider, args.model.as_deref(), context).await;
+    }
+    let model = args.model.as_deref().unwrap_or(USUAL_MODEL);
     let stdin = [PathBuf::from("-")];
     let files = if args.files.is_empty() {
         &stdin[..]
@@ -42,10 +57,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let client = context.client().await?;
     let mut counted = Vec::with_capacity(files.len());
     for (file, text) in files.iter().zip(texts) {
-        counted.push((file.display().to_string(), one(&client, text, &args.model).await?));
+        counted.push((file.display().to_string(), one(&client, text, model).await?));
     }
     if context.json {
-        return show::print(&to_json::document(&as_json(&counted, &args.model)));
+        return show::print(&to_json::document(&as_json(&counted, model)));
     }
     show::print(&draw(&counted, &context.screen()))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokmon_core::limits::{MAX_TEXT_BYTES, MAX_TEXTS};
 use tokmon_proto::v1;
 use tokmon_proto::v1::token_service_server::TokenService;
+use tokmon_tokenizer::{Api, Label, RequestCount, count_request};
 use tonic::{Request, Response, Status};
 
 use super::status;
@@ -37,12 +38,7 @@ impl Tokens {
                 .map(|t| tokenizer.count(t, model))
                 .collect::<Vec<_>>()
         };
-        let counts = tokio::task::spawn_blocking(work).await;
-        self.0.counted.notify_one();
-        let counts = counts.map_err(|e| {
-            tracing::error!("counting panicked: {e}");
-            tokmon_proto::error::Kind::Bug.status("a fault in tokmond; the log has the details", None)
-        })?;
+        let counts = self.counting(work).await?;
         counts
             .into_iter()
             .map(|count| match count {
@@ -58,6 +54,71 @@ impl Tokens {
             })
             .collect()
     }
+}
+
+impl Tokens {
+    /// Counts where blocking is allowed.
+    async fn counting<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let counted = tokio::task::spawn_blocking(work).await;
+        self.0.counted.notify_one();
+        status::joined(counted)
+    }
+}
+
+/// A label for programs and for people.
+pub(super) fn basis(label: Label) -> v1::Basis {
+    let (kind, below, above, observations) = match label {
+        Label::Billed => ("billed", 0, 0, 0),
+        Label::Exact => ("exact", 0, 0, 0),
+        Label::Calibrated { within, observations } => ("calibrated", within, within, observations),
+        Label::Prior { below, above } => ("prior", below, above, 0),
+    };
+    v1::Basis {
+        kind: kind.to_owned(),
+        below,
+        above,
+        observations,
+        label: label.to_string(),
+    }
+}
+
+fn body(counted: RequestCount) -> v1::CountBodyResponse {
+    let part = |part: tokmon_tokenizer::Part| v1::BodyPart {
+        kind: part.kind.name().to_owned(),
+        name: part.name,
+        tokens: part.tokens,
+        low: part.low,
+        high: part.high,
+        basis: Some(basis(part.label)),
+    };
+    v1::CountBodyResponse {
+        model: counted.model,
+        provider: counted.api.name().to_owned(),
+        encoding: counted.encoding.to_owned(),
+        parts: counted.parts.into_iter().map(part).collect(),
+        tokens: counted.tokens,
+        low: counted.low,
+        high: counted.high,
+        exact_tokens: counted.exact_tokens,
+        basis: Some(basis(counted.label)),
+        hidden: counted.hidden,
+    }
+}
+
+/// The rules that the caller names; none: judged by the body.
+fn api(provider: &str) -> Result<Option<Api>, Status> {
+    if provider.is_empty() {
+        return Ok(None);
+    }
+    let known = Api::ALL.into_iter().find(|api| api.name() == provider);
+    known.map(Some).ok_or_else(|| {
+        let mut shown: String = provider.chars().take(40).collect();
+        shown = format!("{shown:?} is none");
+        status::invalid("provider", shown, Api::ALL.map(Api::name).join(", "))
+    })
 }
 
 #[tonic::async_trait]
@@ -76,5 +137,19 @@ impl TokenService for Tokens {
         let counts = self.count_all(texts, model).await?;
         let total = counts.iter().map(|c| c.tokens).sum();
         Ok(Response::new(v1::CountManyResponse { counts, total }))
+    }
+
+    async fn count_request(
+        &self,
+        request: Request<v1::CountBodyRequest>,
+    ) -> Result<Response<v1::CountBodyResponse>, Status> {
+        let wire = request.into_inner();
+        let api = api(&wire.provider)?;
+        let tokenizer = self.0.tokenizer.clone();
+        let counted = self
+            .counting(move || count_request(&tokenizer, api, &wire.model, &wire.body))
+            .await?
+            .map_err(|e| status::invalid("body", e.to_string(), "a JSON object of at most 64 MiB"))?;
+        Ok(Response::new(body(counted)))
     }
 }

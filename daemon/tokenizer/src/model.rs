@@ -204,6 +204,11 @@ pub(crate) fn bare(model: &str) -> String {
     name.to_owned()
 }
 
+/// Whether the name is one of Claude's.
+pub(crate) fn is_claude(model: &str) -> bool {
+    claude(&bare(model)).is_some()
+}
+
 /// Claude has two tokenizers; which one is told by the version in the name.
 fn claude(name: &str) -> Option<Profile> {
     const LINES: [&str; 5] = ["opus", "sonnet", "haiku", "fable", "mythos"];

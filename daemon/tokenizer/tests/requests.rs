@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokmon_tokenizer::{Api, BadRequest, Label, PartKind, RequestCount, Tokenizer, count_request};
 
 fn count(api: Api, body: &Value) -> RequestCount {
-    let counted = count_request(&Tokenizer::new(), api, "", body.to_string().as_bytes()).unwrap();
+    let counted = count_request(&Tokenizer::new(), Some(api), "", body.to_string().as_bytes()).unwrap();
     let sum = |of: fn(&tokmon_tokenizer::Part) -> u64| counted.parts.iter().map(of).sum::<u64>();
     assert_eq!(counted.tokens, sum(|part| part.tokens));
     assert_eq!(counted.low, sum(|part| part.low));
@@ -164,7 +164,7 @@ fn gemini_counts_texts_and_images() {
         "tools": [{"functionDeclarations": [{"name": "now"}]}, {"googleSearch": {}}],
     });
     let body = serde_json::to_vec(&body).unwrap();
-    let counted = count_request(&Tokenizer::new(), Api::Gemini, "gemini-3-pro", &body).unwrap();
+    let counted = count_request(&Tokenizer::new(), Some(Api::Gemini), "gemini-3-pro", &body).unwrap();
     let names: Vec<&str> = counted.parts.iter().map(|part| part.name.as_str()).collect();
     assert_eq!(
         names,
@@ -177,12 +177,12 @@ fn gemini_counts_texts_and_images() {
 #[test]
 fn what_is_no_request_is_refused() {
     for body in ["", "[]", "1", "{", "nul", "{\"a\":"] {
-        let refused = count_request(&Tokenizer::new(), Api::Anthropic, "", body.as_bytes());
+        let refused = count_request(&Tokenizer::new(), Some(Api::Anthropic), "", body.as_bytes());
         assert!(matches!(refused, Err(BadRequest::NotJson(_))), "{body}");
     }
     let deep = "[".repeat(100_000);
-    assert!(count_request(&Tokenizer::new(), Api::OpenAiChat, "", deep.as_bytes()).is_err());
-    let counted = count_request(&Tokenizer::new(), Api::OpenAiChat, "no-such-model", b"{}").unwrap();
+    assert!(count_request(&Tokenizer::new(), Some(Api::OpenAiChat), "", deep.as_bytes()).is_err());
+    let counted = count_request(&Tokenizer::new(), Some(Api::OpenAiChat), "no-such-model", b"{}").unwrap();
     assert_ne!(counted.label, Label::Exact);
 }
 
@@ -271,4 +271,35 @@ proptest! {
             count(api, &body);
         }
     }
+}
+
+#[test]
+fn what_only_one_provider_has_tells_whose_request_it_is() {
+    let messages = json!([{"role": "user", "content": "hello"}]);
+    let schema = json!([{"name": "f", "input_schema": {"type": "object"}}]);
+    for (body, wanted) in [
+        (json!({"messages": messages, "model": "gpt-5"}), Api::OpenAiChat),
+        (json!({"messages": messages}), Api::OpenAiChat),
+        (
+            json!({"messages": messages, "model": "claude-opus-4-6"}),
+            Api::Anthropic,
+        ),
+        (
+            json!({"messages": messages, "model": "bedrock/anthropic.claude-sonnet-4-5"}),
+            Api::Anthropic,
+        ),
+        (
+            json!({"messages": messages, "system": "Be brief."}),
+            Api::Anthropic,
+        ),
+        (json!({"messages": messages, "tools": schema}), Api::Anthropic),
+        (json!({"input": "hello", "model": "gpt-5"}), Api::OpenAiResponses),
+        (json!({"contents": [{"parts": [{"text": "hello"}]}]}), Api::Gemini),
+    ] {
+        let counted = count_request(&Tokenizer::new(), None, "", body.to_string().as_bytes()).unwrap();
+        assert_eq!(counted.api, wanted, "{body}");
+        assert!(counted.tokens > 0);
+    }
+    let refused = count_request(&Tokenizer::new(), None, "", br#"{"prompt": "hello"}"#);
+    assert_eq!(refused, Err(BadRequest::NoRequest));
 }

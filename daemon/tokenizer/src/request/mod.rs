@@ -16,7 +16,7 @@ use crate::model::{self, Profile, profile};
 use crate::{Count, MAX_TEXT_BYTES, Tokenizer, TooLarge};
 
 /// The shape of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Api {
     /// `POST /v1/chat/completions`
     OpenAiChat,
@@ -26,6 +26,42 @@ pub enum Api {
     Anthropic,
     /// `POST /v1beta/models/…:generateContent`
     Gemini,
+}
+
+impl Api {
+    /// Every shape.
+    pub const ALL: [Api; 4] = [Api::OpenAiChat, Api::OpenAiResponses, Api::Anthropic, Api::Gemini];
+
+    /// Its name for people and on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Api::OpenAiChat => "openai",
+            Api::OpenAiResponses => "openai-responses",
+            Api::Anthropic => "anthropic",
+            Api::Gemini => "gemini",
+        }
+    }
+
+    /// Judges by what only one of them has; `None` when nothing tells.
+    fn guess(model: &str, body: &Value) -> Option<Api> {
+        let has = |key: &str| body.get(key).is_some();
+        if has("contents") {
+            return Some(Api::Gemini);
+        }
+        if !has("messages") {
+            return (has("input") || has("instructions")).then_some(Api::OpenAiResponses);
+        }
+        let tools_of_anthropic = || {
+            each(&body["tools"])
+                .iter()
+                .any(|tool| tool["input_schema"].is_object())
+        };
+        let anthropic = has("system") || has("anthropic_version") || tools_of_anthropic();
+        Some(match anthropic || model::is_claude(model) {
+            true => Api::Anthropic,
+            false => Api::OpenAiChat,
+        })
+    }
 }
 
 /// What a part of a request is.
@@ -43,6 +79,20 @@ pub enum PartKind {
     Attachment,
     /// What the provider adds to the request as a whole.
     Framing,
+}
+
+impl PartKind {
+    /// Its name for people and on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            PartKind::System => "system",
+            PartKind::Tool => "tool",
+            PartKind::Message => "message",
+            PartKind::Image => "image",
+            PartKind::Attachment => "attachment",
+            PartKind::Framing => "framing",
+        }
+    }
 }
 
 /// One part of a request.
@@ -65,6 +115,8 @@ pub struct Part {
 /// The input tokens of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestCount {
+    /// Which rules were applied.
+    pub api: Api,
     /// The model that it names.
     pub model: String,
     /// The encoding that was used.
@@ -94,15 +146,18 @@ pub enum BadRequest {
     /// It is not a JSON object.
     #[error("the request is not a JSON object: {0}")]
     NotJson(String),
+    /// Nothing tells whose request it is.
+    #[error("nothing in the body tells whose request it is: it has neither messages, input nor contents")]
+    NoRequest,
 }
 
 /// Counts a request of this shape for `model`, or, when that is empty, for the model that it names itself.
 ///
-/// Looks at nothing but its arguments. What it does not know in a body it takes for text or leaves out; it never fails
-/// on the content of an object.
+/// Without a shape, what only one of them has tells it. Looks at nothing but its arguments. What it does not know in a
+/// body it takes for text or leaves out; with a shape, it never fails on the content of an object.
 pub fn count_request(
     tokenizer: &Tokenizer,
-    api: Api,
+    api: Option<Api>,
     model: &str,
     body: &[u8],
 ) -> Result<RequestCount, BadRequest> {
@@ -115,6 +170,15 @@ pub fn count_request(
     }
     let named = body["model"].as_str().unwrap_or_default();
     let model = if model.is_empty() { named } else { model };
+    let api = api
+        .or_else(|| Api::guess(model, &body))
+        .ok_or(BadRequest::NoRequest)?;
+    // Gemini's body does not name its model; the address does.
+    let model = if model.is_empty() && api == Api::Gemini {
+        "gemini"
+    } else {
+        model
+    };
     let mut draft = Draft::new(model);
     match api {
         Api::OpenAiChat => openai::chat(&mut draft, &body),
@@ -122,7 +186,7 @@ pub fn count_request(
         Api::Anthropic => anthropic::messages(&mut draft, &body),
         Api::Gemini => gemini::generate(&mut draft, &body),
     }
-    Ok(draft.finish(tokenizer))
+    Ok(draft.finish(tokenizer, api))
 }
 
 /// A figure with bounds.
@@ -221,7 +285,7 @@ impl Draft {
         self.parts[part].around.add(Band { tokens, low, high });
     }
 
-    fn finish(self, tokenizer: &Tokenizer) -> RequestCount {
+    fn finish(self, tokenizer: &Tokenizer, api: Api) -> RequestCount {
         let texts: Vec<&str> = self.texts.iter().map(|text| text.text.as_str()).collect();
         let counts = tokenizer.counter(self.profile.encoding).count_blocks(&texts);
         let mut sums: Vec<(u64, u64)> = vec![(0, 0); self.parts.len()];
@@ -262,6 +326,7 @@ impl Draft {
             });
         let parts = judged.collect();
         RequestCount {
+            api,
             model: self.model,
             encoding: self.profile.encoding.name(),
             parts,
