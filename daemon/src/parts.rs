@@ -32,12 +32,16 @@ pub(crate) fn capture_options(
     let home = std::env::home_dir().unwrap_or_default();
     let mut roots = find_roots(|name| std::env::var_os(name), &home);
     for (agent, dirs) in [
-        (Agent::ClaudeCode, &config.claude_dirs),
-        (Agent::Codex, &config.codex_dirs),
+        (Agent::CLAUDE_CODE, &config.claude_dirs),
+        (Agent::CODEX, &config.codex_dirs),
     ] {
         if !dirs.is_empty() {
             roots.retain(|root| root.agent != agent);
-            roots.extend(dirs.iter().cloned().map(|dir: PathBuf| Root::new(agent, dir)));
+            roots.extend(
+                dirs.iter()
+                    .cloned()
+                    .map(|dir: PathBuf| Root::new(agent.clone(), dir)),
+            );
         }
     }
     Options {

@@ -69,7 +69,7 @@ async fn latency(home: &Path) -> Result<(), Failure> {
     let dir = home.join("projects");
     fs::create_dir_all(&dir)?;
     let cancel = CancellationToken::new();
-    let capture = start(&ledger, vec![Root::new(Agent::ClaudeCode, &dir)], &cancel)?;
+    let capture = start(&ledger, vec![Root::new(Agent::CLAUDE_CODE, &dir)], &cancel)?;
     capture.import().wait_for(|progress| progress.done).await?;
     let mut follower = ledger.follow(ledger.last_seq());
     let mut file = OpenOptions::new()

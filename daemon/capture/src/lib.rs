@@ -4,7 +4,8 @@
 //! goes through the agent's pure parser, and the observations travel to the ledger together with the new read
 //! position. A crash in between reads a line again; its content-derived key makes it a duplicate.
 
-pub mod agents;
+mod agents;
+mod pattern;
 mod roots;
 mod scan;
 mod shared;

@@ -1,17 +1,17 @@
 //! Where agents keep what they write down: the same places the agents themselves would use.
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::agents::Agent;
+use crate::agents::{Agent, Form};
 
-/// A directory that is walked for one agent's files.
+/// A directory that is walked for one agent's files, or one file that is named outright.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root {
     /// Whose files.
     pub agent: Agent,
-    /// The directory; it need not exist yet.
+    /// The directory or file; it need not exist yet.
     pub dir: PathBuf,
     /// It does not exist (now): the agent is not installed or has not been used.
     pub absent: bool,
@@ -20,83 +20,128 @@ pub struct Root {
 impl Root {
     /// A root, with `absent` as the file system says now.
     pub fn new(agent: Agent, dir: impl Into<PathBuf>) -> Root {
-        let dir = dir.into();
-        Root {
+        let mut root = Root {
             agent,
-            absent: !dir.is_dir(),
-            dir,
+            dir: dir.into(),
+            absent: false,
+        };
+        root.look();
+        root
+    }
+
+    /// Looks whether it is there now.
+    pub(crate) fn look(&mut self) {
+        self.absent = !self.dir.exists();
+    }
+
+    /// How a file is read; `None`: it is not the agent's, or does not lie here.
+    pub(crate) fn form(&self, file: &Path) -> Option<&'static Form> {
+        let relative = file.strip_prefix(&self.dir).ok()?;
+        if relative.as_os_str().is_empty() {
+            self.agent.form_of_root(file)
+        } else {
+            self.agent.form(relative)
+        }
+    }
+
+    /// Whether a directory may hold the agent's files.
+    pub(crate) fn enters(&self, dir: &Path) -> bool {
+        dir.strip_prefix(&self.dir)
+            .is_ok_and(|relative| self.agent.enters(relative))
+    }
+}
+
+/// What an agent finds its own files by: the home directory, and variables.
+pub(crate) struct Places<'a> {
+    /// The home directory.
+    pub(crate) home: &'a Path,
+    vars: &'a dyn Fn(&str) -> Option<OsString>,
+}
+
+impl Places<'_> {
+    /// A directory named by a variable; `None` when it is not set, empty, or relative.
+    pub(crate) fn var(&self, name: &str) -> Option<PathBuf> {
+        (self.vars)(name)
+            .map(PathBuf::from)
+            .filter(|dir| dir.is_absolute())
+    }
+
+    /// The directories of a variable that holds a list with commas; blanks around them do not count.
+    pub(crate) fn list(&self, name: &str) -> Vec<PathBuf> {
+        let Some(value) = (self.vars)(name) else {
+            return Vec::new();
+        };
+        match value.to_str() {
+            Some(text) => text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(PathBuf::from)
+                .collect(),
+            None => vec![PathBuf::from(value)],
+        }
+    }
+
+    /// The directories of a list variable, else one below the home directory.
+    pub(crate) fn list_or_home(&self, name: &str, below: &str) -> Vec<PathBuf> {
+        let mut dirs = self.list(name);
+        if dirs.is_empty() {
+            dirs.push(self.home.join(below));
+        }
+        dirs
+    }
+
+    /// Configuration of programs that follow the XDG convention on every system: `XDG_CONFIG_HOME` or `~/.config`.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.var("XDG_CONFIG_HOME")
+            .unwrap_or_else(|| self.home.join(".config"))
+    }
+
+    /// Data of programs that follow the XDG convention on every system: `XDG_DATA_HOME` or `~/.local/share`.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.var("XDG_DATA_HOME")
+            .unwrap_or_else(|| self.home.join(".local/share"))
+    }
+
+    /// What desktop programs use for their data: `~/Library/Application Support`, `%APPDATA%`, or as
+    /// [`Places::config`].
+    pub(crate) fn app_data(&self) -> PathBuf {
+        if cfg!(target_os = "macos") {
+            self.home.join("Library/Application Support")
+        } else {
+            self.var("APPDATA")
+                .filter(|_| cfg!(windows))
+                .unwrap_or_else(|| self.config())
         }
     }
 }
 
-/// Where Anthropic's desktop app keeps what its agents do.
-const DESKTOP: &str = "Claude/local-agent-mode-sessions";
-
-/// Finds every place to look at: `CLAUDE_CONFIG_DIR` (a comma-separated list of configuration directories or their
-/// `projects/`), else `$XDG_CONFIG_HOME/claude`, `~/.claude` and the sessions of the desktop app; `CODEX_HOME` (also a
-/// list), else `~/.codex`, each with its live and its archived sessions. Those that do not exist are included, marked absent.
+/// Finds every place to look at, for every agent: what the agent's own variables say, else the usual places. Those
+/// that do not exist are included, marked absent.
 pub fn find_roots(vars: impl Fn(&str) -> Option<OsString>, home: &Path) -> Vec<Root> {
-    let mut dirs = Vec::new();
-    let claude = list(vars("CLAUDE_CONFIG_DIR"));
-    if claude.is_empty() {
-        let config = vars("XDG_CONFIG_HOME")
-            .map(PathBuf::from)
-            .filter(|dir| dir.is_absolute())
-            .unwrap_or_else(|| home.join(".config"));
-        let desktop = if cfg!(target_os = "macos") {
-            home.join("Library/Application Support")
-        } else {
-            vars("APPDATA")
-                .filter(|_| cfg!(windows))
-                .map_or_else(|| config.clone(), PathBuf::from)
-        };
-        dirs.push((Agent::ClaudeCode, home.join(".claude/projects")));
-        dirs.push((Agent::ClaudeCode, config.join("claude/projects")));
-        // Each of its sessions has a configuration directory of its own somewhere below.
-        dirs.push((Agent::ClaudeCode, desktop.join(DESKTOP)));
-    }
-    for dir in claude {
-        let dir = if dir.file_name() == Some(OsStr::new("projects")) {
-            dir
-        } else {
-            dir.join("projects")
-        };
-        dirs.push((Agent::ClaudeCode, dir));
-    }
-    let mut codex = list(vars("CODEX_HOME"));
-    if codex.is_empty() {
-        codex.push(home.join(".codex"));
-    }
-    for dir in codex {
-        dirs.push((Agent::Codex, dir.join("sessions")));
-        dirs.push((Agent::Codex, dir.join("archived_sessions")));
-    }
+    let places = Places { home, vars: &vars };
     // Two names of one directory (a linked ~/.claude, say) are one root.
     let mut seen = HashSet::new();
-    dirs.into_iter()
-        .filter(|(_, dir)| seen.insert(std::fs::canonicalize(dir).unwrap_or_else(|_| dir.clone())))
-        .map(|(agent, dir)| Root::new(agent, dir))
-        .collect()
-}
-
-/// The entries of a comma-separated list of directories; blanks around them do not count.
-fn list(value: Option<OsString>) -> Vec<PathBuf> {
-    let Some(value) = value else { return Vec::new() };
-    match value.to_str() {
-        Some(text) => text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .map(PathBuf::from)
-            .collect(),
-        None => vec![PathBuf::from(value)],
+    let mut roots = Vec::new();
+    for agent in Agent::all() {
+        for dir in agent.places(&places) {
+            let real = std::fs::canonicalize(&dir).unwrap_or_else(|_| dir.clone());
+            if seen.insert((agent.clone(), real)) {
+                roots.push(Root::new(agent.clone(), dir));
+            }
+        }
     }
+    roots
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Where the desktop app keeps what its agents do.
+    const DESKTOP: &str = "Claude/local-agent-mode-sessions";
+
+    /// The roots of the two agents that have lists and links.
     fn found(vars: &[(&str, &str)], home: &Path) -> Vec<(Agent, PathBuf)> {
         let get = |name: &str| {
             vars.iter()
@@ -105,6 +150,7 @@ mod tests {
         };
         find_roots(get, home)
             .into_iter()
+            .filter(|root| [Agent::CLAUDE_CODE, Agent::CODEX].contains(&root.agent))
             .map(|root| (root.agent, root.dir))
             .collect()
     }
@@ -112,8 +158,8 @@ mod tests {
     #[test]
     fn variables_replace_the_defaults() {
         let home = Path::new("/h");
-        let claude = |dir: &str| (Agent::ClaudeCode, PathBuf::from(dir));
-        let codex = |dir: &str| (Agent::Codex, PathBuf::from(dir));
+        let claude = |dir: &str| (Agent::CLAUDE_CODE, PathBuf::from(dir));
+        let codex = |dir: &str| (Agent::CODEX, PathBuf::from(dir));
         let desktop = |config: &str| match cfg!(target_os = "macos") {
             true => format!("/h/Library/Application Support/{DESKTOP}"),
             false => format!("{config}/{DESKTOP}"),
@@ -164,7 +210,8 @@ mod tests {
         std::fs::create_dir_all(home.path().join(".config")).unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink(home.path().join(".claude"), home.path().join(".config/claude")).unwrap();
-        let roots = find_roots(|_| None, home.path());
+        let mut roots = find_roots(|_| None, home.path());
+        roots.retain(|root| [Agent::CLAUDE_CODE, Agent::CODEX].contains(&root.agent));
         let absent: Vec<bool> = roots.iter().map(|root| root.absent).collect();
         #[cfg(unix)]
         assert_eq!(absent, [false, true, true, true]);

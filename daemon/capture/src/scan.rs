@@ -4,6 +4,7 @@ mod feed;
 mod table;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,13 +17,13 @@ use tokmon_ledger::store::Position;
 
 use self::feed::Feed;
 use self::table::{Entry, Table};
-use crate::agents::{Origin, Parser};
+use crate::agents::{Beside, Counters, Form, Origin, Parser, Reading};
 use crate::roots::Root;
 use crate::shared::Shared;
 use crate::sink::{Outcome, Sink, SinkError};
 use crate::status::{ParseFailure, SourceState};
 use crate::tail::{Mark, Tail, is_packed};
-use crate::walk::{Seen, Walk};
+use crate::walk::{Seen, Stat, Walk, without_log};
 
 /// Observations that make a chunk worth its transaction.
 const CHUNK_OBSERVATIONS: usize = 1_500;
@@ -38,6 +39,7 @@ pub struct Scanner<S> {
     sink: S,
     shared: Arc<Shared>,
     table: Table,
+    counters: Counters,
     tail: Tail,
     chunk: Chunk,
     /// Directories that the last scan walked.
@@ -49,16 +51,16 @@ pub struct Scanner<S> {
 impl<S: Sink> Scanner<S> {
     /// A scanner that knows of no file yet: [`Scanner::reload`] comes first.
     pub fn new(roots: Vec<Root>, user: Name, sink: S, shared: Arc<Shared>) -> Scanner<S> {
-        let (table, tail, chunk, dirs) = (Table::default(), Tail::default(), Chunk::default(), Vec::new());
         Scanner {
             roots,
             user,
             sink,
             shared,
-            table,
-            tail,
-            chunk,
-            dirs,
+            table: Table::default(),
+            counters: Counters::default(),
+            tail: Tail::default(),
+            chunk: Chunk::default(),
+            dirs: Vec::new(),
             walking: Duration::ZERO,
         }
     }
@@ -66,7 +68,9 @@ impl<S: Sink> Scanner<S> {
     /// Forgets what is not durable and takes the positions from the sink again.
     pub fn reload(&mut self) -> Result<(), SinkError> {
         self.chunk = Chunk::default();
-        self.table = Table::load(&self.roots, self.sink.positions()?);
+        let mut positions = self.sink.positions()?;
+        self.counters = Counters::load(&mut positions);
+        self.table = Table::load(&self.roots, positions);
         Ok(())
     }
 
@@ -75,13 +79,13 @@ impl<S: Sink> Scanner<S> {
         self.table.begin_walk();
         self.walking = Duration::ZERO;
         for source in 0..self.roots.len() {
-            let dir = self.roots[source].dir.clone();
-            self.roots[source].absent = !dir.is_dir();
-            if self.roots[source].absent {
-                self.dirs.extend(nearest(&dir));
+            let root = &mut self.roots[source];
+            root.look();
+            if root.absent {
+                self.dirs.extend(nearest(&root.dir));
             }
             let began = Instant::now();
-            let walk = Walk::of(self.roots[source].agent, &dir, 0);
+            let walk = Walk::of(root, &root.dir);
             self.walking += began.elapsed();
             self.take(source, walk, true)?;
         }
@@ -99,7 +103,7 @@ impl<S: Sink> Scanner<S> {
     pub fn scan_paths(&mut self, paths: impl IntoIterator<Item = PathBuf>) -> Result<(), SinkError> {
         let mut by_source: BTreeMap<usize, Walk> = BTreeMap::new();
         // In this order a directory comes right before what is in it, which its own walk covers.
-        let paths: BTreeSet<PathBuf> = paths.into_iter().collect();
+        let paths: BTreeSet<PathBuf> = paths.into_iter().map(without_log).collect();
         let mut covered: Option<&Path> = None;
         let mut awaited = BTreeSet::new();
         for path in &paths {
@@ -111,10 +115,7 @@ impl<S: Sink> Scanner<S> {
                 continue;
             };
             covered = Some(path);
-            let depth = path
-                .strip_prefix(&self.roots[source].dir)
-                .map_or(0, |rest| rest.components().count());
-            let found = Walk::of(self.roots[source].agent, path, depth);
+            let found = Walk::of(&self.roots[source], path);
             let walk = by_source.entry(source).or_default();
             walk.files.extend(found.files);
             walk.dirs.extend(found.dirs);
@@ -126,12 +127,12 @@ impl<S: Sink> Scanner<S> {
             self.take(source, walk, false)?;
         }
         for source in awaited {
-            let dir = self.roots[source].dir.clone();
-            self.roots[source].absent = !dir.is_dir();
-            if self.roots[source].absent {
-                self.dirs.extend(nearest(&dir));
+            let root = &mut self.roots[source];
+            root.look();
+            if root.absent {
+                self.dirs.extend(nearest(&root.dir));
             } else {
-                let walk = Walk::of(self.roots[source].agent, &dir, 0);
+                let walk = Walk::of(root, &root.dir);
                 self.take(source, walk, true)?;
             }
         }
@@ -207,19 +208,25 @@ impl<S: Sink> Scanner<S> {
 
     /// Reads what is new in one file.
     fn read(&mut self, source: usize, name: &Name) -> Result<(), SinkError> {
-        let agent = self.roots[source].agent;
-        let Some(entry) = self.table.get(name).cloned() else {
+        let path = Path::new(&**name);
+        let (Some(entry), Some(form)) = (self.table.get(name).cloned(), self.roots[source].form(path)) else {
             return Ok(());
         };
-        let path = Path::new(&**name);
         let origin = Origin {
             path: name.clone(),
             user: self.user.clone(),
             mtime_ms: entry.seen.mtime_ms(),
+            kind: form.kind,
+            beside: Beside(whole::beside),
+        };
+        let open = match form.read {
+            Reading::Lines(open) => open,
+            _ => return self.read_whole(source, form, entry, origin),
         };
         let mut feed = Feed {
-            parser: Parser::resume(agent, &entry.state, origin.clone()),
-            agent,
+            parser: Parser::resume(open, &entry.state, origin.clone()),
+            agent: &self.roots[source].agent,
+            open,
             origin,
             mark: entry.mark,
             found: Default::default(),
@@ -253,23 +260,33 @@ impl<S: Sink> Scanner<S> {
                 entry.seen
             }
             Err(error) => {
-                let problem = format!("{name}: {error}");
-                self.shared.source(source, |status| {
-                    (status.state, status.error) = (SourceState::Error, problem);
-                });
+                self.unreadable(source, name, &error);
                 return Ok(());
             }
         };
         let after = feed.close(stat, self.shared.now_ms());
-        let position = self.position(source, name, &after);
-        self.shared.read_one(source, entry.counts(), after.counts());
-        self.table.put(name, after);
-        self.chunk.positions.push(position);
+        self.done(source, name, &entry, after);
         Ok(())
     }
 
+    /// A file could not be read, for now.
+    fn unreadable(&self, source: usize, name: &Name, error: &std::io::Error) {
+        let problem = format!("{name}: {error}");
+        self.shared.source(source, |status| {
+            (status.state, status.error) = (SourceState::Error, problem);
+        });
+    }
+
+    /// A file has been read to its end.
+    fn done(&mut self, source: usize, name: &Name, before: &Entry, after: Entry) {
+        let position = self.position(source, name, &after);
+        self.shared.read_one(source, before.counts(), after.counts());
+        self.table.put(name, after);
+        self.chunk.positions.push(position);
+    }
+
     fn position(&self, source: usize, name: &Name, entry: &Entry) -> Position {
-        entry.position(self.roots[source].agent, name)
+        entry.position(&self.roots[source].agent, name)
     }
 
     /// Files that are gone keep their calls; only where they were read to is forgotten.

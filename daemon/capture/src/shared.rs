@@ -62,7 +62,7 @@ impl Shared {
     pub fn new(roots: &[Root], clock: Arc<dyn Clock>) -> Arc<Shared> {
         let sources = roots
             .iter()
-            .map(|root| SourceStatus::new(root.agent, root.dir.clone()))
+            .map(|root| SourceStatus::new(root.agent.clone(), root.dir.clone()))
             .collect();
         Arc::new(Shared {
             stop: AtomicBool::new(false),

@@ -1,14 +1,15 @@
 //! Finding an agent's files: a walk that neither loops nor opens anything.
 
 use std::collections::HashSet;
-use std::fs::{FileType, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use tokmon_core::limits::{MAX_DEPTH, MAX_FILES};
 
-use crate::agents::Agent;
+use crate::agents::Reading;
+use crate::roots::Root;
 
 /// What a walk found.
 #[derive(Debug, Default)]
@@ -48,9 +49,37 @@ impl Stat {
         }
     }
 
+    /// A database together with its write-ahead log, in which new rows stand first.
+    fn with_log(self, path: &Path) -> Stat {
+        let Ok(meta) = std::fs::metadata(log_of(path)) else {
+            return self;
+        };
+        let log = Stat::of(&meta);
+        Stat {
+            id: self.id,
+            size: self.size.saturating_add(log.size),
+            mtime_ns: self.mtime_ns.max(log.mtime_ns),
+        }
+    }
+
     pub(crate) fn mtime_ms(self) -> i64 {
         self.mtime_ns / 1_000_000
     }
+}
+
+/// What a database's write-ahead log is called.
+const LOG_ENDING: &str = "-wal";
+
+fn log_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(LOG_ENDING);
+    name.into()
+}
+
+/// The database that a write-ahead log belongs to; any other path is itself.
+pub(crate) fn without_log(path: PathBuf) -> PathBuf {
+    let main = path.to_str().and_then(|text| text.strip_suffix(LOG_ENDING));
+    main.map(PathBuf::from).unwrap_or(path)
 }
 
 fn nanos(at: io::Result<SystemTime>) -> Option<i64> {
@@ -70,13 +99,27 @@ fn identity(_: &Metadata) -> (u64, u64) {
 }
 
 impl Walk {
-    /// Walks a directory, or takes a single file, when it belongs to the agent. What is not there is not found.
-    pub(crate) fn of(agent: Agent, at: &Path, depth: usize) -> Walk {
+    /// Walks a directory of a root, or takes a single file, when it belongs to the agent. What is not there is not
+    /// found.
+    pub(crate) fn of(root: &Root, at: &Path) -> Walk {
         let mut walk = Walk::default();
         let mut visited = HashSet::new();
+        let depth = at
+            .strip_prefix(&root.dir)
+            .map_or(0, |rest| rest.components().count());
         match std::fs::metadata(at) {
-            Ok(meta) if meta.is_dir() => walk.dir(agent, at, &meta, depth, &mut visited),
-            Ok(meta) if meta.is_file() => walk.file(agent, at.to_path_buf(), &meta),
+            Ok(meta) if meta.is_dir() => {
+                if root.enters(at) {
+                    walk.dir(root, at, &meta, depth, &mut visited);
+                }
+            }
+            Ok(meta) if meta.is_file() => {
+                // Where a file is the whole root, its directory tells of its changes.
+                if depth == 0 {
+                    walk.dirs.extend(at.parent().map(Path::to_path_buf));
+                }
+                walk.file(root, at.to_path_buf(), &meta);
+            }
             Ok(_) => {}
             Err(error) if is_gone(&error) => {}
             Err(error) => walk.note(at, &error.to_string()),
@@ -89,13 +132,8 @@ impl Walk {
             .get_or_insert_with(|| format!("{}: {what}", at.display()));
     }
 
-    fn file(&mut self, agent: Agent, path: PathBuf, meta: &Metadata) {
-        if !path
-            .file_name()
-            .is_some_and(|name| agent.owns(&name.to_string_lossy()))
-        {
-            return;
-        }
+    fn file(&mut self, root: &Root, path: PathBuf, meta: &Metadata) {
+        let Some(form) = root.form(&path) else { return };
         if path.to_str().is_none() {
             return self.note(&path, "the path is not UTF-8, the file is not read");
         }
@@ -105,7 +143,10 @@ impl Walk {
                 &format!("more than {MAX_FILES} files, the rest is not read"),
             );
         }
-        let stat = Stat::of(meta);
+        let mut stat = Stat::of(meta);
+        if let Reading::Database(_) = form.read {
+            stat = stat.with_log(&path);
+        }
         let born_ns = nanos(meta.created()).unwrap_or(stat.mtime_ns);
         self.files.push(Seen {
             path,
@@ -116,7 +157,7 @@ impl Walk {
 
     fn dir(
         &mut self,
-        agent: Agent,
+        root: &Root,
         dir: &Path,
         meta: &Metadata,
         depth: usize,
@@ -146,7 +187,11 @@ impl Walk {
             };
             let path = entry.path();
             let Ok(kind) = entry.file_type() else { continue };
-            if !worth_a_look(kind, &path, agent) {
+            // Pipes, sockets and devices are never touched.
+            let worth_a_look = kind.is_symlink()
+                || kind.is_dir() && root.enters(&path)
+                || kind.is_file() && root.form(&path).is_some();
+            if !worth_a_look {
                 continue;
             }
             match if kind.is_symlink() {
@@ -154,8 +199,12 @@ impl Walk {
             } else {
                 entry.metadata()
             } {
-                Ok(meta) if meta.is_dir() => self.dir(agent, &path, &meta, depth + 1, visited),
-                Ok(meta) if meta.is_file() => self.file(agent, path, &meta),
+                Ok(meta) if meta.is_dir() => {
+                    if root.enters(&path) {
+                        self.dir(root, &path, &meta, depth + 1, visited);
+                    }
+                }
+                Ok(meta) if meta.is_file() => self.file(root, path, &meta),
                 Ok(_) => {}
                 // A link to nowhere, or gone since it was listed.
                 Err(error) if is_gone(&error) => {}
@@ -163,16 +212,6 @@ impl Walk {
             }
         }
     }
-}
-
-/// Directories, links, and files with the right name. Pipes, sockets and devices are never touched.
-fn worth_a_look(kind: FileType, path: &Path, agent: Agent) -> bool {
-    kind.is_dir()
-        || kind.is_symlink()
-        || kind.is_file()
-            && path
-                .file_name()
-                .is_some_and(|name| agent.owns(&name.to_string_lossy()))
 }
 
 /// It is not there (any more): no reason to complain.
@@ -186,6 +225,15 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agents::Agent;
+
+    fn claude(dir: &Path) -> Root {
+        Root::new(Agent::CLAUDE_CODE, dir)
+    }
+
+    fn codex(dir: &Path) -> Root {
+        Root::new(Agent::CODEX, dir)
+    }
 
     fn names(walk: &Walk, root: &Path) -> Vec<String> {
         let mut names: Vec<String> = walk
@@ -219,21 +267,21 @@ mod tests {
         }
         std::fs::create_dir(at("a/dir.jsonl")).unwrap();
         assert_eq!(
-            names(&Walk::of(Agent::ClaudeCode, root.path(), 0), root.path()),
+            names(&Walk::of(&claude(root.path()), root.path()), root.path()),
             ["a/b/subagents/two.jsonl", "a/one.jsonl"]
         );
-        let codex = Walk::of(Agent::Codex, root.path(), 0);
+        let walk = Walk::of(&codex(root.path()), root.path());
         assert_eq!(
-            names(&codex, root.path()),
+            names(&walk, root.path()),
             ["a/b/subagents/two.jsonl", "a/one.jsonl", "a/y.jsonl.zst"]
         );
-        assert_eq!(codex.dirs.len(), 5);
-        assert_eq!(codex.problem, None);
+        assert_eq!(walk.dirs.len(), 5);
+        assert_eq!(walk.problem, None);
         assert_eq!(
-            names(&Walk::of(Agent::Codex, &at("a/one.jsonl"), 0), root.path()),
+            names(&Walk::of(&codex(root.path()), &at("a/one.jsonl")), root.path()),
             ["a/one.jsonl"]
         );
-        assert!(Walk::of(Agent::Codex, &at("nowhere"), 0).files.is_empty());
+        assert!(Walk::of(&codex(root.path()), &at("nowhere")).files.is_empty());
     }
 
     #[cfg(unix)]
@@ -246,7 +294,7 @@ mod tests {
         std::os::unix::fs::symlink(root.path(), at("a/up")).unwrap();
         std::os::unix::fs::symlink(at("nowhere"), at("dead.jsonl")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket.jsonl")).unwrap();
-        let walk = Walk::of(Agent::ClaudeCode, root.path(), 0);
+        let walk = Walk::of(&claude(root.path()), root.path());
         assert_eq!(names(&walk, root.path()), ["a/one.jsonl"]);
         assert_eq!(walk.problem, None);
     }
@@ -258,9 +306,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let named = |name: &[u8]| root.path().join(std::ffi::OsStr::from_bytes(name));
         std::fs::write(named(b"\xff.txt"), "").unwrap();
-        assert_eq!(Walk::of(Agent::ClaudeCode, root.path(), 0).problem, None);
+        assert_eq!(Walk::of(&claude(root.path()), root.path()).problem, None);
         std::fs::write(named(b"\xff.jsonl"), "{}\n").unwrap();
-        let walk = Walk::of(Agent::ClaudeCode, root.path(), 0);
+        let walk = Walk::of(&claude(root.path()), root.path());
         assert!(walk.files.is_empty());
         assert!(walk.problem.unwrap().contains("not UTF-8"));
     }
@@ -271,7 +319,7 @@ mod tests {
         let deep: PathBuf = root.path().join(vec!["d"; MAX_DEPTH + 2].join("/"));
         std::fs::create_dir_all(&deep).unwrap();
         std::fs::write(deep.join("x.jsonl"), "{}\n").unwrap();
-        let walk = Walk::of(Agent::Codex, root.path(), 0);
+        let walk = Walk::of(&codex(root.path()), root.path());
         assert!(walk.files.is_empty());
         assert!(walk.problem.unwrap().contains("deeper than"));
     }

@@ -28,6 +28,11 @@ pub const MAX_TEXTS: usize = 10_000;
 pub const MAX_PRICE_FILE_BYTES: usize = 32 * 1024 * 1024;
 /// Longest transcript line that is read, in bytes: real ones reach some ten megabytes.
 pub const MAX_LINE_BYTES: usize = 256 * 1024 * 1024;
+/// Largest document that is read as a whole, in bytes: long threads with everything that was read in them have tens of
+/// megabytes.
+pub const MAX_DOCUMENT_BYTES: u64 = 128 * 1024 * 1024;
+/// Most that is read of a file beside a transcript, in bytes: a configuration, or a conversation's beginning.
+pub const MAX_BESIDE_BYTES: usize = 8 * 1024 * 1024;
 /// Most files under one source: beyond it the rest is reported, not read.
 pub const MAX_FILES: usize = 200_000;
 /// Deepest directory under a source: agents nest four deep.

@@ -15,7 +15,7 @@ pub(crate) struct Problem(pub(crate) String);
 
 impl Problem {
     fn malformed(at: usize) -> Problem {
-        Problem(format!("malformed JSON at byte {at} of the line"))
+        Problem(format!("malformed JSON {at} bytes from its beginning"))
     }
 }
 
@@ -70,6 +70,12 @@ impl<'a> Reader<'a> {
     /// How many bytes have been consumed.
     pub(crate) fn position(&self) -> usize {
         self.at
+    }
+
+    /// Where the next value begins.
+    pub(crate) fn next_position(&mut self) -> Result<usize> {
+        self.peek()?;
+        Ok(self.at)
     }
 
     /// Nothing but blanks may follow.
@@ -229,6 +235,15 @@ impl<'a> Reader<'a> {
             Ok(text) => Cow::Owned(text),
             Err(_) => String::from_utf8_lossy(inside),
         }))
+    }
+
+    /// A text or a number as text; anything else is empty. For ids, which versions write either way.
+    pub(crate) fn plain(&mut self) -> Result<String> {
+        if self.peek()? == b'"' {
+            return Ok(self.text()?.unwrap_or_default().into_owned());
+        }
+        let number = self.number_text()?;
+        Ok(number.unwrap_or_default().to_owned())
     }
 
     /// The length in bytes of a string as it is written; of any other value too, `null` having none.

@@ -1,77 +1,243 @@
-//! One parser per agent. Pure: bytes and the parser's own state in, observations and failures out.
+//! The agents whose files are understood: one module and one line of [`KNOWN`] for each.
+//!
+//! An agent's module is a pure parser and a [`Format`] that says where its files lie, what they are called and how
+//! they are read: as lines that grow, as documents that are rewritten, or as databases.
 
+mod amp;
 mod claude;
 mod codex;
+mod counters;
+mod droid;
 mod json;
+mod lines;
+mod notes;
+#[cfg(test)]
+mod testing;
 mod values;
 
-use tokmon_core::Name;
-use tokmon_core::limits::MAX_FAILURES_SHOWN;
-use tokmon_core::observation::Observation;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
 
-/// An agent whose files are understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Agent {
-    /// Anthropic's Claude Code.
-    ClaudeCode,
-    /// OpenAI's Codex CLI.
-    Codex,
+use tokmon_core::Name;
+use tokmon_core::id::Key;
+use tokmon_core::limits::MAX_FAILURES_SHOWN;
+use tokmon_core::observation::{Attribution, Observation, Provenance};
+
+pub(crate) use self::counters::Counters;
+pub(crate) use self::json::Problem;
+pub(crate) use self::lines::{OpenLines, Parser, is_whole_line};
+pub(crate) use self::notes::Notes;
+use self::values::Names;
+use crate::pattern;
+use crate::roots::Places;
+
+/// Every agent, in the order in which they are shown.
+const KNOWN: &[&Format] = &[&claude::FORMAT, &codex::FORMAT, &amp::FORMAT, &droid::FORMAT];
+
+/// What is known of an agent's files.
+#[derive(Debug)]
+pub(crate) struct Format {
+    /// The agent's name in records, configuration and status.
+    pub(crate) name: &'static str,
+    /// Raised when the same bytes would give other observations than before: a file that another version has read
+    /// is read again from its start.
+    pub(crate) version: u32,
+    /// Where the agent keeps its files: what its own variables say, else the usual places. A place is a directory,
+    /// or one file that is named outright.
+    pub(crate) places: fn(&Places<'_>) -> Vec<PathBuf>,
+    /// The files below such a directory. The first form that fits is the file's.
+    pub(crate) forms: &'static [Form],
 }
 
+/// One kind of files of an agent.
+#[derive(Debug)]
+pub(crate) struct Form {
+    /// Which files: a pattern over the path relative to the root, see [`crate::pattern`].
+    pub(crate) files: &'static str,
+    /// The kind of source in a record's provenance.
+    pub(crate) kind: &'static str,
+    /// How they are read.
+    pub(crate) read: Reading,
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reading {
+    /// Lines that are appended, read on from where they were left.
+    Lines(OpenLines),
+    /// A whole file that is rewritten, read again when it changes. Calls that have not changed since the last time
+    /// are not handed on again.
+    Document(ReadDocument),
+    #[expect(dead_code, reason = "the agents with databases come with their reader")]
+    /// A database, read again when it or its write-ahead log changes. As with documents, calls that have not changed
+    /// are not handed on again; what it has read long ago the reader passes over by [`Notes::state`].
+    Database(ReadDatabase),
+}
+
+/// Reads a document: all its bytes, which may be half written or hostile, into notes. A problem is one of the whole
+/// file; one of a part goes to [`Notes::fail`].
+pub(crate) type ReadDocument = fn(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem>;
+
+/// Reads the database at a path into notes, without locking or changing it. A problem is one of the whole file.
+pub(crate) type ReadDatabase = fn(path: &Path, notes: &mut Notes<'_>) -> Result<(), Problem>;
+
+/// An agent whose files are understood.
+#[derive(Clone)]
+pub struct Agent(&'static Format);
+
 impl Agent {
+    /// Anthropic's Claude Code.
+    pub const CLAUDE_CODE: Agent = Agent(&claude::FORMAT);
+    /// OpenAI's Codex CLI.
+    pub const CODEX: Agent = Agent(&codex::FORMAT);
+
     /// Every agent.
-    pub const ALL: [Agent; 2] = [Agent::ClaudeCode, Agent::Codex];
+    pub fn all() -> impl Iterator<Item = Agent> {
+        KNOWN.iter().map(|format| Agent(format))
+    }
 
     /// The agent's name in records, configuration and status.
-    pub fn name(self) -> &'static str {
-        match self {
-            Agent::ClaudeCode => "claude-code",
-            Agent::Codex => "codex",
-        }
+    pub fn name(&self) -> &str {
+        self.0.name
     }
 
     /// The inverse of [`Agent::name`].
     pub fn parse(name: &str) -> Option<Agent> {
-        Agent::ALL.into_iter().find(|agent| agent.name() == name)
+        Agent::all().find(|agent| agent.name() == name)
     }
 
-    /// The kind of source in a record's provenance.
-    pub fn source_kind(self) -> &'static str {
-        match self {
-            Agent::ClaudeCode => "claude-code-transcript",
-            Agent::Codex => "codex-rollout",
-        }
+    /// Version of the agent's parser.
+    pub(crate) fn version(&self) -> u32 {
+        self.0.version
     }
 
-    /// Version of the agent's parser. A file that another version has read is read again from its start.
-    pub fn parser_version(self) -> u32 {
-        match self {
-            Agent::ClaudeCode => claude::VERSION,
-            Agent::Codex => codex::VERSION,
-        }
+    /// Where its files may lie.
+    pub(crate) fn places(&self, places: &Places<'_>) -> Vec<PathBuf> {
+        (self.0.places)(places)
     }
 
-    /// Whether a file of this name is one of the agent's transcripts.
-    pub fn owns(self, file_name: &str) -> bool {
-        match self {
-            Agent::ClaudeCode => file_name.ends_with(".jsonl"),
-            Agent::Codex => file_name.ends_with(".jsonl") || file_name.ends_with(".jsonl.zst"),
-        }
+    /// How a file is read, by its path relative to the root; `None`: it is not the agent's. The empty path is a root
+    /// that is itself a file.
+    pub(crate) fn form(&self, relative: &Path) -> Option<&'static Form> {
+        let forms = self.0.forms;
+        forms.iter().find(|form| pattern::fits(form.files, relative))
+    }
+
+    /// How a file that is itself a root is read: as its name says, else as the agent's first form.
+    pub(crate) fn form_of_root(&self, file: &Path) -> Option<&'static Form> {
+        let name = file.file_name()?.to_string_lossy();
+        let forms = self.0.forms;
+        let named = forms.iter().find(|form| pattern::fits_name(form.files, &name));
+        named.or(forms.first())
+    }
+
+    /// Whether a directory, relative to the root, may hold the agent's files at any depth.
+    pub(crate) fn enters(&self, relative: &Path) -> bool {
+        self.0
+            .forms
+            .iter()
+            .any(|form| pattern::leads_on(form.files, relative))
+    }
+}
+
+impl PartialEq for Agent {
+    fn eq(&self, other: &Agent) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Agent {}
+
+impl Hash for Agent {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(self.name())
     }
 }
 
 /// What a parser is told about the file that it reads.
-#[derive(Debug, Clone)]
-pub struct Origin {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Origin {
     /// The file's path.
-    pub path: Name,
+    pub(crate) path: Name,
     /// Whom its calls are booked to.
-    pub user: Name,
+    pub(crate) user: Name,
     /// When the file was written last, milliseconds: the time of calls in a file that names no time at all.
-    pub mtime_ms: i64,
+    pub(crate) mtime_ms: i64,
+    /// The kind of source, see [`Form::kind`].
+    pub(crate) kind: &'static str,
+    /// What lies beside it.
+    pub(crate) beside: Beside,
+}
+
+/// Access to the files beside one, for what the file itself leaves out: the model in a configuration, say.
+#[derive(Clone, Copy)]
+pub(crate) struct Beside(pub(crate) fn(&Path, usize) -> Option<Vec<u8>>);
+
+impl Default for Beside {
+    /// Nothing lies beside.
+    fn default() -> Beside {
+        Beside(|_, _| None)
+    }
+}
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("Beside")
+    }
 }
 
 impl Origin {
+    /// A call that one line or part of the file tells of; what is known of it beyond this the parser adds.
+    pub(crate) fn call(
+        &self,
+        names: &mut Names,
+        agent: &str,
+        key: Key,
+        at_ms: i64,
+        session: &str,
+        model: &str,
+    ) -> Observation {
+        let model = names.get(if model.is_empty() { "unknown" } else { model });
+        Observation {
+            key,
+            at_ms,
+            who: Attribution {
+                agent: names.get(agent),
+                session: names.get(session),
+                user: self.user.clone(),
+                ..Attribution::default()
+            },
+            provider: names.provider(&model),
+            model,
+            source: Provenance {
+                kind: names.get(self.kind),
+                path: self.path.clone(),
+                offset: 0,
+                lines: 1,
+            },
+            ..Observation::default()
+        }
+    }
+
+    /// The file's name without an ending.
+    fn name_without(&self, ending: &str) -> &str {
+        let name = self.path.rsplit(['/', '\\']).next().unwrap_or_default();
+        name.strip_suffix(ending).unwrap_or(name)
+    }
+
+    /// The beginning, of at most so many bytes, of a file that is named relative to this one's directory.
+    fn beside(&self, name: &str, most: usize) -> Option<Vec<u8>> {
+        let dir = Path::new(&*self.path).parent()?;
+        (self.beside.0)(&dir.join(name), most)
+    }
+
     /// The file's name without its endings: the session's name of last resort.
     fn stem(&self) -> &str {
         let name = self.path.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -80,161 +246,22 @@ impl Origin {
     }
 }
 
-/// Whether a line is a whole JSON object, though nothing ends it. Looked at only where a file stops.
-pub(crate) fn is_whole_line(line: &[u8]) -> bool {
-    let line = line.trim_ascii();
-    if line.first() != Some(&b'{') || line.last() != Some(&b'}') {
-        return false;
-    }
-    let mut reader = json::Reader::new(line);
-    reader.skip().and_then(|()| reader.end()).is_ok()
-}
-
-/// How the lines of every version begin.
-const BEGINNINGS: [&str; 5] = [
-    "{\"parentUuid\":",
-    "{\"type\":",
-    "{\"timestamp\":",
-    "{\"isSidechain\":",
-    "{\"sessionId\":",
-];
-/// Places in one broken line that are tried in vain as the beginning of a whole one.
-const SALVAGE_TRIES: usize = 16;
-
-/// The whole objects in a line that is none: a write that was cut off and the next lines written right behind it, or
-/// lines that nothing parts.
-fn salvage(line: &[u8]) -> Vec<(usize, &[u8])> {
-    let mut pieces = Vec::new();
-    let mut from = 0;
-    if let Some(end) = whole_object(line) {
-        pieces.push((0, &line[..end]));
-        from = end;
-    }
-    let find = |beginning: &str, from: usize| {
-        let rest = line.get(from..)?;
-        memchr::memmem::find(rest, beginning.as_bytes()).map(|at| from + at)
-    };
-    let mut next = BEGINNINGS.map(|beginning| find(beginning, from.max(1)));
-    let mut tries = 0;
-    while let Some(start) = next.iter().flatten().min().copied()
-        && tries < SALVAGE_TRIES
-    {
-        let end = whole_object(&line[start..]).map(|length| start + length);
-        // What is nested in the cut line is followed by more of it.
-        let nested =
-            |end: &usize| matches!(line[*end..].trim_ascii_start().first(), Some(b',' | b'}' | b']'));
-        match end.filter(|end| !nested(end)) {
-            Some(end) => {
-                pieces.push((start, &line[start..end]));
-                from = end;
-            }
-            None => {
-                tries += 1;
-                from = start + 1;
-            }
-        }
-        for (at, beginning) in next.iter_mut().zip(BEGINNINGS) {
-            if at.is_some_and(|at| at < from) {
-                *at = find(beginning, from);
-            }
-        }
-    }
-    pieces
-}
-
-/// The length of the object at the beginning. Behind a cut in a string nothing is what it seems, so all of it is read.
-fn whole_object(text: &[u8]) -> Option<usize> {
-    let mut reader = json::Reader::new(text);
-    let ends = text.first() == Some(&b'{') && reader.skip().is_ok();
-    let object = &text[..reader.position()];
-    let valid = ends && serde_json::from_slice::<serde::de::IgnoredAny>(object).is_ok();
-    valid.then_some(object.len())
-}
-
 /// What a parser found.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(crate) struct Found {
     /// Calls, each with its key. The same call may come again, better known.
-    pub observations: Vec<Observation>,
+    pub(crate) observations: Vec<Observation>,
     /// How many lines could not be used.
-    pub failures: u64,
+    pub(crate) failures: u64,
     /// The first of them: offset and what is wrong, never the line's text.
-    pub shown: Vec<(u64, String)>,
+    pub(crate) shown: Vec<(u64, String)>,
 }
 
 impl Found {
-    fn fail(&mut self, offset: u64, problem: String) {
+    pub(crate) fn fail(&mut self, offset: u64, problem: String) {
         self.failures += 1;
         if self.shown.len() < MAX_FAILURES_SHOWN {
             self.shown.push((offset, problem));
-        }
-    }
-}
-
-/// A parser in the middle of one file.
-#[derive(Debug)]
-pub enum Parser {
-    /// For Claude Code.
-    ClaudeCode(claude::Parser),
-    /// For Codex.
-    Codex(Box<codex::Parser>),
-}
-
-impl Parser {
-    /// A parser that goes on from a state that [`Parser::state`] gave; an empty or unreadable one is the start.
-    pub fn resume(agent: Agent, state: &[u8], origin: Origin) -> Parser {
-        match agent {
-            Agent::ClaudeCode => Parser::ClaudeCode(claude::Parser::resume(state, origin)),
-            Agent::Codex => Parser::Codex(Box::new(codex::Parser::resume(state, origin))),
-        }
-    }
-
-    /// Reads whole lines, the first of which begins at `offset` of the file.
-    pub fn read(&mut self, lines: &[u8], offset: u64, found: &mut Found) {
-        let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', lines).chain(std::iter::once(lines.len())) {
-            let line = lines[start..end].trim_ascii();
-            let at = offset + start as u64;
-            // Some editors put a byte order mark in front.
-            let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-            start = (end + 1).min(lines.len());
-            if line.is_empty() {
-                continue;
-            }
-            if let Err(problem) = self.line(line, at, found) {
-                found.fail(at, problem.0);
-                for (start, piece) in salvage(line) {
-                    // Its own problem is the line's, which was counted.
-                    drop(self.line(piece, at + start as u64, found));
-                }
-            }
-        }
-    }
-
-    fn line(&mut self, line: &[u8], at: u64, found: &mut Found) -> Result<(), json::Problem> {
-        if line.first() != Some(&b'{') || line.last() != Some(&b'}') {
-            return Err(json::Problem("not a JSON object".into()));
-        }
-        match self {
-            Parser::ClaudeCode(parser) => parser.line(line, at, found),
-            Parser::Codex(parser) => parser.line(line, at, found),
-        }
-    }
-
-    /// Hands over what is known so far of calls whose lines may still be coming. The parser stays usable.
-    pub fn settle(&mut self, found: &mut Found) {
-        match self {
-            Parser::ClaudeCode(parser) => parser.settle(found),
-            Parser::Codex(_) => {}
-        }
-    }
-
-    /// What the parser needs to go on later, after [`Parser::settle`]. Calls whose last line was written before
-    /// `open_since_ms` are not expected to go on.
-    pub fn state(&self, open_since_ms: i64) -> Vec<u8> {
-        match self {
-            Parser::ClaudeCode(parser) => parser.state(open_since_ms),
-            Parser::Codex(parser) => parser.state(),
         }
     }
 }
@@ -244,28 +271,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_whole_line_in_a_broken_one_is_saved() {
-        let nested = r#"{"type":"assistant","message":{"usage":1},"data":{"type":"x","a":2},"z":3}"#;
-        let other = r#"{"timestamp":"t","text":"}{\"type\":1}"}"#;
-        let cut = &nested[..nested.len() - 5];
-        for (line, wanted) in [
-            (format!("{nested}{other}{nested}"), vec![nested, other, nested]),
-            (format!("{cut}{nested}{other}"), vec![nested, other]),
-            (format!("{cut}{other} {nested}\0"), vec![other, nested]),
-            (format!("\0\0{nested}{cut}"), vec![nested]),
-            (format!("{}{cut}", nested.repeat(100)), vec![nested; 100]),
-            (cut.to_owned(), vec![]),
-            (String::new(), vec![]),
-        ] {
-            let pieces = salvage(line.as_bytes());
-            let got: Vec<&str> = pieces
-                .iter()
-                .map(|(_, piece)| std::str::from_utf8(piece).unwrap())
-                .collect();
-            assert_eq!(got, wanted, "{line}");
-            let at =
-                |(start, piece): &(usize, &[u8])| &line.as_bytes()[*start..start + piece.len()] == *piece;
-            assert!(pieces.iter().all(at));
+    fn names_are_unique_and_lead_back() {
+        for agent in Agent::all() {
+            assert_eq!(
+                Agent::all().filter(|other| *other == agent).count(),
+                1,
+                "{agent:?}"
+            );
+            assert_eq!(Agent::parse(agent.name()), Some(agent));
         }
+        assert_eq!(Agent::parse("nobody"), None);
     }
 }

@@ -1,11 +1,12 @@
 //! From the lines of one file to chunks: at most so many observations each, and a position never ahead of them.
 
 use tokmon_core::limits::{MAX_AHEAD_MS, MAX_BATCH};
+use tokmon_core::observation::Observation;
 use tokmon_ledger::Chunk;
 
 use super::table::Entry;
 use super::{CHUNK_OBSERVATIONS, OPEN_MS, failure, settle};
-use crate::agents::{Agent, Found, Origin, Parser};
+use crate::agents::{Agent, Found, OpenLines, Origin, Parser};
 use crate::shared::Shared;
 use crate::sink::{Outcome, Sink, SinkError};
 use crate::tail::{Lines, Mark};
@@ -14,7 +15,8 @@ use crate::walk::Stat;
 /// One file while it is read.
 pub(super) struct Feed<'a, S> {
     pub(super) parser: Parser,
-    pub(super) agent: Agent,
+    pub(super) agent: &'a Agent,
+    pub(super) open: OpenLines,
     pub(super) origin: Origin,
     pub(super) mark: Mark,
     pub(super) found: Found,
@@ -54,18 +56,7 @@ impl<S: Sink> Feed<'_, S> {
     pub(super) fn close(mut self, stat: Stat, now_ms: i64) -> Entry {
         self.parser.settle(&mut self.found);
         self.collect();
-        let latest = self
-            .chunk
-            .observations
-            .iter()
-            .map(|seen| seen.at_ms)
-            // What lies further ahead the ledger does not take.
-            .filter(|at_ms| *at_ms <= now_ms.saturating_add(MAX_AHEAD_MS))
-            .max()
-            .unwrap_or(0);
-        self.shared.source(self.source, |status| {
-            status.last_record_ms = status.last_record_ms.max(latest)
-        });
+        tell_latest(self.shared, self.source, &self.chunk.observations, now_ms);
         self.entry(stat, now_ms.saturating_sub(OPEN_MS))
     }
 
@@ -84,7 +75,7 @@ impl<S: Sink> Feed<'_, S> {
 
 impl<S: Sink> Lines for Feed<'_, S> {
     fn restart(&mut self) {
-        self.parser = Parser::resume(self.agent, &[], self.origin.clone());
+        self.parser = Parser::resume(self.open, &[], self.origin.clone());
         (self.mark, self.records, self.failures) = (Mark::default(), 0, 0);
     }
 
@@ -127,6 +118,20 @@ impl<S: Sink> Lines for Feed<'_, S> {
         }
         !self.shared.stopping()
     }
+}
+
+/// Tells when the latest of these calls ended.
+pub(super) fn tell_latest(shared: &Shared, source: usize, calls: &[Observation], now_ms: i64) {
+    let latest = calls
+        .iter()
+        .map(|seen| seen.at_ms)
+        // What lies further ahead the ledger does not take.
+        .filter(|at_ms| *at_ms <= now_ms.saturating_add(MAX_AHEAD_MS))
+        .max()
+        .unwrap_or(0);
+    shared.source(source, |status| {
+        status.last_record_ms = status.last_record_ms.max(latest)
+    });
 }
 
 /// Hands a chunk over, in parts when it has too many observations; the positions go with the last part.

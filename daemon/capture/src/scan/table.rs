@@ -52,7 +52,7 @@ impl Entry {
         }
     }
 
-    pub(super) fn position(&self, agent: Agent, name: &Name) -> Position {
+    pub(super) fn position(&self, agent: &Agent, name: &Name) -> Position {
         Position {
             agent: agent.name().into(),
             path: name.clone(),
@@ -62,7 +62,7 @@ impl Entry {
             mtime_ns: self.read.mtime_ns,
             tail_hash: self.mark.tail_hash,
             state: self.state.to_vec(),
-            parser_version: agent.parser_version(),
+            parser_version: agent.version(),
             records: self.records,
             failures: self.failures,
         }
@@ -106,12 +106,12 @@ impl Table {
         let mut table = Table::default();
         for position in positions {
             let of = |root: &Root| {
-                root.agent.name() == &*position.agent && Path::new(&*position.path).starts_with(&root.dir)
+                root.agent.name() == &*position.agent && root.form(Path::new(&*position.path)).is_some()
             };
             let Some(source) = roots.iter().position(of) else {
                 continue;
             };
-            let current = position.parser_version == roots[source].agent.parser_version();
+            let current = position.parser_version == roots[source].agent.version();
             let read = Stat {
                 id: position.file_id,
                 size: position.size,

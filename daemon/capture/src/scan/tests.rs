@@ -1,5 +1,7 @@
 //! Scans of real temporary files, driven step by step: grow, cut, move, vanish, fail.
 
+mod whole;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -81,8 +83,10 @@ impl Bench {
 
     fn start(home: &Path, memory: &Memory) -> (Arc<Shared>, Scanner<Memory>) {
         let roots = vec![
-            Root::new(Agent::ClaudeCode, home.join("claude")),
-            Root::new(Agent::Codex, home.join("codex")),
+            Root::new(Agent::CLAUDE_CODE, home.join("claude")),
+            Root::new(Agent::CODEX, home.join("codex")),
+            Root::new(Agent::parse("amp").unwrap(), home.join("amp")),
+            Root::new(Agent::parse("droid").unwrap(), home.join("droid")),
         ];
         let shared = Shared::new(&roots, Arc::new(ManualClock::new(4_000_000_000_000)));
         let mut scanner = Scanner::new(roots, "ann".into(), memory.clone(), shared.clone());

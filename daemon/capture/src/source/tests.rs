@@ -53,7 +53,7 @@ impl Bench {
     fn capture(&self, poll: Duration) -> Capture {
         let options = Options {
             roots: vec![Root::new(
-                Agent::ClaudeCode,
+                Agent::CLAUDE_CODE,
                 self.home.path().join("agent/projects"),
             )],
             user: "me".into(),

@@ -15,7 +15,7 @@ use tokmon_core::observation::{Attribution, Confidence, Observation, Provenance,
 use tokmon_core::tokens::Tokens;
 
 use crate::agents::values::Names;
-use crate::agents::{Agent, Found, Origin};
+use crate::agents::{Found, Origin};
 
 /// Calls that are kept open in one file: subagents that run side by side in an old, shared transcript.
 const OPEN_CALLS: usize = 8;
@@ -114,7 +114,7 @@ impl Call {
             key,
             at_ms: self.at_ms,
             who: Attribution {
-                agent: names.get(Agent::ClaudeCode.name()),
+                agent: names.get(super::FORMAT.name),
                 session: self.session.clone(),
                 project: self.project.clone(),
                 user: origin.user.clone(),
@@ -147,7 +147,7 @@ impl Call {
                 | self.line_hash & ((1 << HASH_BITS) - 1),
             request_hash: self.request_hash,
             source: Provenance {
-                kind: names.get(Agent::ClaudeCode.source_kind()),
+                kind: names.get(origin.kind),
                 path: origin.path.clone(),
                 offset: self.offset,
                 // The ledger adds up the lines of one file, unless it knows the best of them already.

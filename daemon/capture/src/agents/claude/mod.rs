@@ -9,6 +9,8 @@ mod line;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
@@ -21,18 +23,50 @@ use tokmon_core::money::{PICO_PER_USD, Pico};
 use self::calls::{Call, OpenCalls, tier_code};
 use self::line::{Line, Message, Usage};
 use super::json::Problem;
+use super::lines::LineParser;
 use super::values::{Names, hash};
-use super::{Found, Origin};
+use super::{Form, Format, Found, Origin, Reading};
+use crate::roots::Places;
 
-/// Raised when the same bytes would give other observations than before.
-pub(super) const VERSION: u32 = 2;
+/// Transcripts, and the sessions of the desktop app, each of which has a configuration directory of its own somewhere
+/// below.
+pub(super) const FORMAT: Format = Format {
+    name: "claude-code",
+    version: 2,
+    places,
+    forms: &[Form {
+        files: "**/*.jsonl",
+        kind: "claude-code-transcript",
+        read: Reading::Lines(open),
+    }],
+};
+
+/// Where Anthropic's desktop app keeps what its agents do.
+const DESKTOP: &str = "Claude/local-agent-mode-sessions";
+
+/// `CLAUDE_CONFIG_DIR` is a list of configuration directories or their `projects/`.
+fn places(at: &Places<'_>) -> Vec<PathBuf> {
+    let dirs = at.list("CLAUDE_CONFIG_DIR");
+    if dirs.is_empty() {
+        return vec![
+            at.home.join(".claude/projects"),
+            at.config().join("claude/projects"),
+            at.app_data().join(DESKTOP),
+        ];
+    }
+    let projects = |dir: PathBuf| match dir.file_name() == Some(OsStr::new("projects")) {
+        true => dir,
+        false => dir.join("projects"),
+    };
+    dirs.into_iter().map(projects).collect()
+}
 
 /// What every line of interest holds. In text inside a string the quotes are escaped, so it is not found there.
 static NEEDLE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
 
 /// Reads one transcript.
 #[derive(Debug)]
-pub struct Parser {
+struct Parser {
     origin: Origin,
     names: Names,
     saved: Saved,
@@ -46,17 +80,17 @@ struct Saved {
     open: OpenCalls,
 }
 
-impl Parser {
-    pub(super) fn resume(state: &[u8], origin: Origin) -> Parser {
-        let saved = serde_json::from_slice(state).unwrap_or_default();
-        Parser {
-            origin,
-            names: Names::default(),
-            saved,
-        }
-    }
+pub(super) fn open(state: &[u8], origin: Origin) -> Box<dyn LineParser> {
+    let saved = serde_json::from_slice(state).unwrap_or_default();
+    Box::new(Parser {
+        origin,
+        names: Names::default(),
+        saved,
+    })
+}
 
-    pub(super) fn state(&self, open_since_ms: i64) -> Vec<u8> {
+impl LineParser for Parser {
+    fn state(&self, open_since_ms: i64) -> Vec<u8> {
         if !self.saved.open.any_since(open_since_ms) {
             return Vec::new();
         }
@@ -68,11 +102,11 @@ impl Parser {
         }
     }
 
-    pub(super) fn settle(&mut self, found: &mut Found) {
+    fn settle(&mut self, found: &mut Found) {
         self.saved.open.settle(&mut self.names, &self.origin, found);
     }
 
-    pub(super) fn line(&mut self, bytes: &[u8], offset: u64, found: &mut Found) -> Result<(), Problem> {
+    fn line(&mut self, bytes: &[u8], offset: u64, found: &mut Found) -> Result<(), Problem> {
         if NEEDLE.find(bytes).is_none() {
             return Ok(());
         }
@@ -96,7 +130,9 @@ impl Parser {
         }
         Ok(())
     }
+}
 
+impl Parser {
     fn message_line(&mut self, mut line: Line<'_>, offset: u64, found: &mut Found) -> Result<(), Problem> {
         let Some(mut message) = line.message.take() else {
             return Ok(());

@@ -4,22 +4,19 @@ use proptest::prelude::*;
 use tokmon_core::merge::{Candidate, merge};
 use tokmon_core::observation::{Confidence, Observation, Tier};
 
-use crate::agents::{Agent, Found, Origin, Parser};
+use super::open;
+use crate::agents::{Found, Origin, Parser, testing};
 
 fn origin() -> Origin {
     Origin {
-        path: "/p/projects/-p/stem-1.jsonl".into(),
-        user: "ann".into(),
+        kind: "claude-code-transcript",
         mtime_ms: 1_795_000_000_000,
+        ..testing::origin("/p/projects/-p/stem-1.jsonl")
     }
 }
 
 fn read(text: &str) -> Found {
-    let mut found = Found::default();
-    let mut parser = Parser::resume(Agent::ClaudeCode, &[], origin());
-    parser.read(text.as_bytes(), 0, &mut found);
-    parser.settle(&mut found);
-    found
+    testing::lines(open, origin(), text)
 }
 
 /// An assistant line; `extra` goes into the line, `usage` into the usage.
@@ -407,7 +404,7 @@ fn read_in_pieces(text: &str, cuts: &[usize]) -> Vec<Observation> {
     for pair in cuts.windows(2) {
         let piece = lines[pair[0]..pair[1]].concat();
         let mut found = Found::default();
-        let mut parser = Parser::resume(Agent::ClaudeCode, &state, origin());
+        let mut parser = Parser::resume(open, &state, origin());
         parser.read(piece.as_bytes(), offset, &mut found);
         parser.settle(&mut found);
         state = parser.state(i64::MIN);
@@ -484,7 +481,7 @@ proptest! {
     fn arbitrary_lines_never_panic(text in "[ -~\n]{0,300}", bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         read(&text);
         let mut found = Found::default();
-        Parser::resume(Agent::ClaudeCode, &bytes, origin()).read(&bytes, 0, &mut found);
+        Parser::resume(open, &bytes, origin()).read(&bytes, 0, &mut found);
     }
 
     #[test]
@@ -493,7 +490,7 @@ proptest! {
         let at = at % text.len();
         text[at] = byte;
         let mut found = Found::default();
-        let mut parser = Parser::resume(Agent::ClaudeCode, &[], origin());
+        let mut parser = Parser::resume(open, &[], origin());
         parser.read(&text, 0, &mut found);
         parser.settle(&mut found);
     }

@@ -9,6 +9,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
@@ -22,11 +23,38 @@ use tokmon_core::tokens::Tokens;
 use self::line::{Body, Counts, Line};
 use self::replay::{Replay, Sign};
 use super::json::Problem;
+use super::lines::LineParser;
 use super::values::{Names, hash, uuid_v7_ms};
-use super::{Agent, Found, Origin};
+use super::{Form, Format, Found, Origin, Reading};
+use crate::roots::Places;
 
-/// Raised when the same bytes would give other observations than before.
-pub(super) const VERSION: u32 = 2;
+/// Live and archived rollouts.
+pub(super) const FORMAT: Format = Format {
+    name: "codex",
+    version: 2,
+    places,
+    forms: &[
+        Form {
+            files: "**/*.jsonl",
+            kind: KIND,
+            read: Reading::Lines(open),
+        },
+        Form {
+            files: "**/*.jsonl.zst",
+            kind: KIND,
+            read: Reading::Lines(open),
+        },
+    ],
+};
+
+const KIND: &str = "codex-rollout";
+
+/// `CODEX_HOME` is a list, too.
+fn places(at: &Places<'_>) -> Vec<PathBuf> {
+    let dirs = at.list_or_home("CODEX_HOME", ".codex").into_iter();
+    dirs.flat_map(|dir| [dir.join("sessions"), dir.join("archived_sessions")])
+        .collect()
+}
 
 /// The model of calls in a rollout that names none, as Codex's default was when it still wrote such files.
 const FALLBACK_MODEL: &str = "gpt-5";
@@ -49,7 +77,7 @@ static NEEDLES: LazyLock<[Finder<'static>; 5]> = LazyLock::new(|| {
 
 /// Reads one rollout.
 #[derive(Debug)]
-pub struct Parser {
+struct Parser {
     origin: Origin,
     names: Names,
     saved: Saved,
@@ -83,17 +111,17 @@ struct Saved {
     counted: Vec<(Counts, i64)>,
 }
 
-impl Parser {
-    pub(super) fn resume(state: &[u8], origin: Origin) -> Parser {
-        let saved = serde_json::from_slice(state).unwrap_or_default();
-        Parser {
-            origin,
-            names: Names::default(),
-            saved,
-        }
-    }
+pub(super) fn open(state: &[u8], origin: Origin) -> Box<dyn LineParser> {
+    let saved = serde_json::from_slice(state).unwrap_or_default();
+    Box::new(Parser {
+        origin,
+        names: Names::default(),
+        saved,
+    })
+}
 
-    pub(super) fn state(&self) -> Vec<u8> {
+impl LineParser for Parser {
+    fn state(&self, _: i64) -> Vec<u8> {
         let state = serde_json::to_vec(&self.saved).unwrap_or_default();
         if state.len() > MAX_PARSER_STATE {
             Vec::new()
@@ -102,7 +130,7 @@ impl Parser {
         }
     }
 
-    pub(super) fn line(&mut self, bytes: &[u8], offset: u64, found: &mut Found) -> Result<(), Problem> {
+    fn line(&mut self, bytes: &[u8], offset: u64, found: &mut Found) -> Result<(), Problem> {
         // In a replay the time of every line counts.
         if !self.saved.replay.active && NEEDLES.iter().all(|needle| needle.find(bytes).is_none()) {
             return Ok(());
@@ -127,7 +155,9 @@ impl Parser {
         self.saved.last_ms = Some(at_ms);
         Ok(())
     }
+}
 
+impl Parser {
     fn look_for_the_end(&mut self, kind: &str, line: &Line<'_>, at_ms: i64) {
         let turn = matches!(kind, "turn_context" | "task_started");
         self.saved.replay.look(Sign {
@@ -357,7 +387,7 @@ impl Parser {
             key,
             at_ms,
             who: Attribution {
-                agent: names.get(Agent::Codex.name()),
+                agent: names.get(FORMAT.name),
                 session: thread.clone(),
                 project: self.saved.project.clone().unwrap_or(nameless),
                 user: self.origin.user.clone(),
@@ -387,7 +417,7 @@ impl Parser {
             ]),
             request_hash,
             source: Provenance {
-                kind: names.get(Agent::Codex.source_kind()),
+                kind: names.get(KIND),
                 path: self.origin.path.clone(),
                 offset,
                 lines: 1,

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use tokmon_core::id::Key;
 use tokmon_core::observation::{Confidence, Observation, Tier};
 
-use crate::agents::{Agent, Found, Origin, Parser};
+use super::open;
+use crate::agents::{Found, Origin, Parser};
 
 /// A version 7 id of a thread or turn that began so many seconds after 09:00.
 fn v7(second: i64, tail: u8) -> String {
@@ -73,12 +74,13 @@ fn origin(path: &str) -> Origin {
         path: path.into(),
         user: "ann".into(),
         mtime_ms: START_MS,
+        ..Origin::default()
     }
 }
 
 fn read(text: &str) -> Vec<Observation> {
     let mut found = Found::default();
-    let mut parser = Parser::resume(Agent::Codex, &[], origin("/c/rollout-x.jsonl"));
+    let mut parser = Parser::resume(open, &[], origin("/c/rollout-x.jsonl"));
     parser.read(text.as_bytes(), 0, &mut found);
     parser.settle(&mut found);
     assert_eq!(found.failures, 0, "{:?}", found.shown);
@@ -306,7 +308,7 @@ fn a_copy_under_another_name_has_the_same_keys() {
     let text = turn(10, "") + &count(5_000, (1_000, 200, 100), (1_000, 200, 100));
     let keys = |path: &str, text: &str| {
         let mut found = Found::default();
-        Parser::resume(Agent::Codex, &[], origin(path)).read(text.as_bytes(), 0, &mut found);
+        Parser::resume(open, &[], origin(path)).read(text.as_bytes(), 0, &mut found);
         found
             .observations
             .iter()
@@ -334,7 +336,7 @@ fn figures_that_cannot_be_are_failures() {
             &format!(r#""cached_input_tokens":{bad}"#),
         );
         let mut found = Found::default();
-        Parser::resume(Agent::Codex, &[], origin("x")).read(text.as_bytes(), 7, &mut found);
+        Parser::resume(open, &[], origin("x")).read(text.as_bytes(), 7, &mut found);
         assert_eq!(
             (found.failures, found.shown[0].0, found.observations.len()),
             (1, 7, 0),
@@ -344,7 +346,7 @@ fn figures_that_cannot_be_are_failures() {
     }
     let mut found = Found::default();
     let huge = count(0, (5_000_000_000, 0, 1), (5_000_000_000, 0, 1));
-    Parser::resume(Agent::Codex, &[], origin("x")).read(huge.as_bytes(), 0, &mut found);
+    Parser::resume(open, &[], origin("x")).read(huge.as_bytes(), 0, &mut found);
     assert_eq!((found.failures, found.observations.len()), (1, 0));
 }
 
@@ -374,9 +376,9 @@ proptest! {
         let cut = cut % (lines.len() + 1);
         let (first, second) = (lines[..cut].concat(), lines[cut..].concat());
         let mut found = Found::default();
-        let mut parser = Parser::resume(Agent::Codex, &[], origin("/c/rollout-x.jsonl"));
+        let mut parser = Parser::resume(open, &[], origin("/c/rollout-x.jsonl"));
         parser.read(first.as_bytes(), 0, &mut found);
-        let mut parser = Parser::resume(Agent::Codex, &parser.state(i64::MAX), origin("/c/rollout-x.jsonl"));
+        let mut parser = Parser::resume(open, &parser.state(i64::MAX), origin("/c/rollout-x.jsonl"));
         parser.read(second.as_bytes(), first.len() as u64, &mut found);
         prop_assert_eq!(found.observations, read(&lines.concat()));
     }
@@ -392,6 +394,6 @@ proptest! {
         let at = at % text.len();
         text[at] = byte;
         let mut found = Found::default();
-        Parser::resume(Agent::Codex, &state, origin("é")).read(&text, 0, &mut found);
+        Parser::resume(open, &state, origin("é")).read(&text, 0, &mut found);
     }
 }

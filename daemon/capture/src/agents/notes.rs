@@ -1,0 +1,74 @@
+//! What the reader of a document or a database is given besides its bytes, and where it puts what it finds.
+
+use tokmon_core::id::Key;
+use tokmon_core::observation::Observation;
+use tokmon_core::tokens::Tokens;
+
+use super::counters::{Counters, Step};
+use super::values::Names;
+use super::{Found, Origin};
+
+/// See the module.
+pub(crate) struct Notes<'a> {
+    /// The file.
+    pub(crate) origin: &'a Origin,
+    /// Names that repeat.
+    pub(crate) names: Names,
+    /// The present, milliseconds since the epoch.
+    pub(crate) now_ms: i64,
+    /// What the reader left here the last time, for this file; empty the first time and after a new version. At most
+    /// half of [`MAX_PARSER_STATE`](tokmon_core::limits::MAX_PARSER_STATE) bytes are kept.
+    pub(crate) state: Vec<u8>,
+    pub(super) found: Found,
+    pub(super) agent: &'a str,
+    pub(super) counters: &'a mut Counters,
+}
+
+impl<'a> Notes<'a> {
+    /// Empty notes on a file.
+    pub(crate) fn new(
+        agent: &'a str,
+        origin: &'a Origin,
+        now_ms: i64,
+        state: Vec<u8>,
+        counters: &'a mut Counters,
+    ) -> Notes<'a> {
+        Notes {
+            origin,
+            names: Names::default(),
+            now_ms,
+            state,
+            found: Found::default(),
+            agent,
+            counters,
+        }
+    }
+
+    /// A call of this agent; what is known of it beyond this the reader adds.
+    pub(crate) fn call(&mut self, key: Key, at_ms: i64, session: &str, model: &str) -> Observation {
+        self.origin
+            .call(&mut self.names, self.agent, key, at_ms, session, model)
+    }
+
+    /// Hands a call over. The same one may come again at every reading.
+    pub(crate) fn book(&mut self, observation: Observation) {
+        self.found.observations.push(observation);
+    }
+
+    /// A part of the file cannot be used: where (a byte offset, or the row of a database) and why, never its text.
+    pub(crate) fn fail(&mut self, offset: u64, problem: String) {
+        self.found.fail(offset, problem);
+    }
+
+    /// What was used since a running total was seen last, in any file that tells of this session. `None`: nothing.
+    /// The key in the answer is the call's.
+    pub(crate) fn since(&mut self, session: &str, total: Tokens) -> Option<Step> {
+        let session = self.names.get(session);
+        self.counters.step(self.agent, &session, total, &self.origin.path)
+    }
+
+    /// What was found, and the state for the next time.
+    pub(crate) fn close(self) -> (Found, Vec<u8>) {
+        (self.found, self.state)
+    }
+}

@@ -1,0 +1,99 @@
+//! For the tests of parsers: files given as text, calls shown as one row each.
+
+use super::counters::Counters;
+use super::lines::{OpenLines, Parser};
+use super::{Found, Notes, Origin, ReadDocument};
+use tokmon_core::id::Key;
+
+/// 2026-11-20T09:00:00Z: when files were written last, and a moment before the present.
+pub(super) const WRITTEN_MS: i64 = 1_795_165_200_000;
+
+/// An origin with this path.
+pub(super) fn origin(path: &str) -> Origin {
+    Origin {
+        path: path.into(),
+        user: "ann".into(),
+        mtime_ms: WRITTEN_MS,
+        kind: "test",
+        ..Origin::default()
+    }
+}
+
+/// Reads lines from their beginning to their end.
+pub(super) fn lines(open: OpenLines, origin: Origin, text: &str) -> Found {
+    let mut found = Found::default();
+    let mut parser = Parser::resume(open, &[], origin);
+    parser.read(text.as_bytes(), 0, &mut found);
+    parser.settle(&mut found);
+    found
+}
+
+/// Reads a document once.
+pub(super) fn document(read: ReadDocument, path: &str, text: &str) -> Found {
+    Documents::new(read, path).read(text)
+}
+
+/// Reads a document again and again, as it changes.
+pub(super) struct Documents {
+    pub(super) read: ReadDocument,
+    pub(super) origin: Origin,
+    counters: Counters,
+    state: Vec<u8>,
+}
+
+impl Documents {
+    pub(super) fn new(read: ReadDocument, path: &str) -> Documents {
+        let (origin, counters) = (origin(path), Counters::default());
+        let state = Vec::new();
+        Documents {
+            read,
+            origin,
+            counters,
+            state,
+        }
+    }
+
+    pub(super) fn read(&mut self, text: &str) -> Found {
+        let state = std::mem::take(&mut self.state);
+        let mut notes = Notes::new(
+            "agent",
+            &self.origin,
+            WRITTEN_MS + 1_000,
+            state,
+            &mut self.counters,
+        );
+        let outcome = (self.read)(text.as_bytes(), &mut notes);
+        let (mut found, state) = notes.close();
+        if let Err(problem) = outcome {
+            found.fail(0, problem.0);
+        }
+        self.state = state;
+        found
+    }
+}
+
+/// Session, model, input+output, and what else there is.
+pub(super) fn rows(found: &Found) -> Vec<String> {
+    let row = |seen: &tokmon_core::observation::Observation| {
+        let tokens = &seen.tokens;
+        let mut row = format!(
+            "{} {} {}+{} r{} w{}",
+            seen.who.session,
+            seen.model,
+            tokens.input,
+            tokens.output,
+            tokens.cache_read,
+            tokens.cache_write_5m + tokens.cache_write_1h
+        );
+        if tokens.reasoning > 0 {
+            row += &format!(" reasoning {}", tokens.reasoning);
+        }
+        row
+    };
+    found.observations.iter().map(row).collect()
+}
+
+/// The calls' keys.
+pub(super) fn keys(found: &Found) -> Vec<Key> {
+    found.observations.iter().map(|seen| seen.key).collect()
+}
