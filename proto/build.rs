@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "tokmon/v1/common.proto",
     "tokmon/v1/usage.proto",
     "tokmon/v1/report.proto",
@@ -11,6 +11,7 @@ const FILES: [&str; 8] = [
     "tokmon/v1/token.proto",
     "tokmon/v1/price.proto",
     "tokmon/v1/daemon.proto",
+    "tokmon/v1/hook.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio_stream::Stream;
 use tokmon_proto::v1::{
     self, budget_service_client::BudgetServiceClient, daemon_service_client::DaemonServiceClient,
-    price_service_client::PriceServiceClient, report_service_client::ReportServiceClient,
-    session_service_client::SessionServiceClient, token_service_client::TokenServiceClient,
-    usage_service_client::UsageServiceClient,
+    hook_service_client::HookServiceClient, price_service_client::PriceServiceClient,
+    report_service_client::ReportServiceClient, session_service_client::SessionServiceClient,
+    token_service_client::TokenServiceClient, usage_service_client::UsageServiceClient,
 };
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -102,6 +102,13 @@ verbs! {
     claim_many => many(ManyRequest) -> v1::ManyResponse;
     }
 
+    HookServiceClient {
+    /// Whether an agent may go on.
+    ask_hook => ask(AskHookRequest) -> v1::AskHookResponse;
+    /// Which hooks fired when, and which sessions are being denied.
+    list_hooks => list(ListHooksRequest) -> v1::ListHooksResponse;
+    }
+
     TokenServiceClient {
     /// Counts one text.
     count => count(CountRequest) -> v1::Count;
@@ -166,6 +173,14 @@ impl Client {
     /// Connects to the daemon at the given place. Errors as for [`Client::connect`].
     pub async fn connect_at(paths: &Paths, options: &Options) -> Result<Client, Error> {
         connect::connect(paths, options).await
+    }
+
+    /// Connects to a running daemon without shaking hands: for a single question whose answer is wanted within
+    /// milliseconds. The socket's name says which contract it speaks.
+    ///
+    /// Errors: as for [`Client::connect`], apart from `Incompatible`. The caller limits the time.
+    pub async fn open_at(paths: &Paths) -> Result<Client, Error> {
+        connect::quick(paths).await
     }
 
     pub(crate) fn over(channel: Channel) -> Client {

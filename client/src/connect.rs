@@ -97,6 +97,16 @@ fn not_running(paths: &Paths) -> Error {
     .with_hint("start it with `tokmonctl daemon start`")
 }
 
+/// Opens the socket of a running daemon; the first call is the caller's own.
+pub(crate) async fn quick(paths: &Paths) -> Result<Client, Error> {
+    let opened = async { channel(paths.socket.clone(), open(&paths.socket).await?).await };
+    match opened.await {
+        Ok(channel) => Ok(Client::over(channel)),
+        Err(Failed::Absent) => Err(not_running(paths)),
+        Err(Failed::Gone(error) | Failed::Final(error)) => Err(error),
+    }
+}
+
 /// One attempt: check the place, open the socket, shake hands.
 async fn attempt(paths: &Paths, options: &Options, deadline: Instant) -> Result<Client, Failed> {
     let stream = open(&paths.socket).await?;

@@ -20,7 +20,7 @@ use crate::instance::{Instance, private_dir};
 use crate::listener::Door;
 use crate::logging::LevelSwitch;
 use crate::process::{self, Note, Signals, Wish};
-use crate::{clock, health, logging, parts, retention, rpc, usage_log};
+use crate::{clock, health, hooks, logging, parts, retention, rpc, usage_log};
 
 /// Shortest pause before reservations are expired: those that end together are ended together.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
@@ -64,6 +64,7 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
         None
     };
     let app = Arc::new(Context {
+        hooks: hooks::Hooks::load(paths.state_dir.join("hooks.json")),
         tokenizer: Arc::new(Tokenizer::new()),
         counted: tokio::sync::Notify::new(),
         started_at_ms: clock.now_ms(),
@@ -118,6 +119,7 @@ fn chores(
     ));
     tasks.spawn(unload(app.clone()));
     tasks.spawn(expire(app.clone()));
+    tasks.spawn(hooks::run(app.clone()));
     if app.config.retention_automatic {
         tasks.spawn(retention::run(
             app.ledger.clone(),

@@ -9,6 +9,7 @@ use tokmon_proto::paths::Paths;
 use tokmon_tokenizer::Tokenizer;
 
 use crate::config::Config;
+use crate::hooks::Hooks;
 
 /// What the doors need of the house.
 pub(crate) struct Context {
@@ -16,6 +17,8 @@ pub(crate) struct Context {
     pub ledger: Ledger,
     /// Capture of agents' files; `None` when switched off.
     pub capture: Option<Capture>,
+    /// What hooks did.
+    pub hooks: Hooks,
     /// Counts text.
     pub tokenizer: Arc<Tokenizer>,
     /// The clock.

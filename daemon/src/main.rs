@@ -8,6 +8,7 @@ mod config;
 mod context;
 mod error;
 mod health;
+mod hooks;
 mod instance;
 mod listener;
 mod logging;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod budget;
 mod daemon;
+mod hook;
 mod ledger;
 mod other_tools;
 mod price;

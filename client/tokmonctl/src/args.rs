@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Daemon(crate::daemon::Args),
     /// Configuration: list every key, get, set
     Config(crate::config::Args),
+    /// What agents' hooks run: whether an agent may go on
+    Hook(crate::hook::Args),
     /// Print a completion script for a shell
     Completions(crate::shell::CompletionsArgs),
     /// Print the manual page, or write all of them to a directory
@@ -175,6 +177,7 @@ mod tests {
             "completions bash",
             "man",
             "grpc-info",
+            "hook claude-code",
         ] {
             let words = std::iter::once("tokmonctl").chain(line.split(' '));
             let parsed = Cli::try_parse_from(words);

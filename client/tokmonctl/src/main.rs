@@ -16,6 +16,7 @@ mod failure;
 mod feed;
 mod filter;
 mod grpc_info;
+mod hook;
 mod ledger;
 mod log;
 mod price;
@@ -48,11 +49,18 @@ fn main() -> ExitCode {
             "tokmonctl: this is a fault in tokmonctl itself, at {place}; please report it"
         ));
     }));
+    // An agent waits for this one.
+    if let Some(code) = hook::at_once(std::env::args_os()) {
+        return code;
+    }
     let cli = Cli::parse();
     let context = Context {
         json: cli.json,
         start: !cli.no_start,
     };
+    if let Command::Hook(args) = &cli.command {
+        return hook::run(args).unwrap_or_else(|failure| ExitCode::from(failure.tell()));
+    }
     match std::panic::catch_unwind(|| run(&cli.command, &context)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => ExitCode::from(failure.tell()),
@@ -98,5 +106,6 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),
         Command::GrpcInfo => grpc_info::run(context),
+        Command::Hook(args) => hook::run(args).map(drop),
     }
 }

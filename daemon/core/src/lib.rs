@@ -9,6 +9,7 @@ pub mod decide;
 pub mod embedding;
 pub mod entry;
 pub mod export;
+pub mod hook;
 pub mod id;
 pub mod limits;
 pub mod merge;

@@ -90,3 +90,7 @@ pub const MAX_HABITS: usize = 64;
 pub const MAX_WARM_SESSIONS: usize = 256;
 /// Budgets' limits that are raised for a while at once, per budget.
 pub const MAX_LIFTS: usize = 16;
+/// Events of agents' hooks that are remembered by when they fired: ten agents with thirty events each.
+pub const MAX_HOOK_EVENTS: usize = 300;
+/// Sessions whose denials in a row are counted.
+pub const MAX_HOOK_SESSIONS: usize = 256;

@@ -3,6 +3,7 @@
 mod budget;
 mod convert;
 mod daemon;
+mod hook;
 mod price;
 mod refused;
 mod report;
@@ -18,6 +19,7 @@ pub(crate) use budget::keep_policy;
 use tokmon_core::limits::MAX_MESSAGE_BYTES;
 use tokmon_proto::v1::budget_service_server::BudgetServiceServer;
 use tokmon_proto::v1::daemon_service_server::DaemonServiceServer;
+use tokmon_proto::v1::hook_service_server::HookServiceServer;
 use tokmon_proto::v1::price_service_server::PriceServiceServer;
 use tokmon_proto::v1::report_service_server::ReportServiceServer;
 use tokmon_proto::v1::session_service_server::SessionServiceServer;
@@ -70,6 +72,7 @@ pub(crate) async fn serve(
         ))))
         .add_service(with_limits!(TokenServiceServer::new(token::Tokens(app.clone()))))
         .add_service(with_limits!(PriceServiceServer::new(price::Prices(app.clone()))))
+        .add_service(with_limits!(HookServiceServer::new(hook::Hooks(app.clone()))))
         .add_service(with_limits!(DaemonServiceServer::new(daemon::Daemon(app))));
     // Some clients still ask for v1alpha only.
     match reflection().build_v1() {

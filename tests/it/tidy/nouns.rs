@@ -3,13 +3,14 @@
 use super::{assert_none, root};
 
 /// Nouns of the contract, with what each is called on the command line, which groups some by what people do.
-const NOUNS: [(&str, &[&str]); 7] = [
+const NOUNS: [(&str, &[&str]); 8] = [
     ("usage", &["log", "watch", "explain"]),
     ("report", &["report"]),
     ("session", &["session"]),
     ("budget", &["budget"]),
     ("token", &["count"]),
     ("price", &["price"]),
+    ("hook", &["hook"]),
     ("daemon", &["daemon", "status", "ledger", "config"]),
 ];
 

@@ -170,7 +170,7 @@ impl Account {
     }
 
     /// The zone of its windows.
-    pub(super) fn zone(&self) -> &TimeZone {
+    pub(crate) fn zone(&self) -> &TimeZone {
         &self.zone
     }
 

@@ -132,6 +132,15 @@ impl Habits {
         output.get(at).map(|&n| n.max(SHORTEST))
     }
 
+    /// The model of a session's last call; of a session that made none, that of the agent's last call.
+    pub fn model(&self, agent: &str, session: &str) -> Option<&Name> {
+        let calls = || self.warm.iter().rev().filter(|w| &*w.agent == agent);
+        let last = calls()
+            .find(|w| &*w.session == session)
+            .or_else(|| calls().next());
+        last.map(|w| &w.model)
+    }
+
     /// Splits a prompt as the cache is expected to be: what the session sent last is read from it, the rest is new.
     pub fn split(&self, caller: &Caller, usage: Tokens, now_ms: i64) -> Tokens {
         let same = |w: &&Warm| w.session == caller.session && w.agent == caller.agent;
