@@ -3,6 +3,10 @@
 
 use std::fmt::Debug;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokmon_core::limits::MAX_PARSER_STATE;
+
 use super::json::{Problem, Reader};
 use super::{Found, Origin};
 
@@ -17,13 +21,28 @@ pub(crate) trait LineParser: Debug {
     }
 
     /// What the parser needs to go on later, after [`LineParser::settle`], at most
-    /// [`MAX_PARSER_STATE`](tokmon_core::limits::MAX_PARSER_STATE) bytes. Calls whose last line was written before
+    /// [`MAX_PARSER_STATE`] bytes. Calls whose last line was written before
     /// `open_since_ms` are not expected to go on.
     fn state(&self, open_since_ms: i64) -> Vec<u8>;
 }
 
 /// Opens a parser that goes on from a state that [`LineParser::state`] gave; an empty or unreadable one is the start.
 pub(crate) type OpenLines = fn(state: &[u8], origin: Origin) -> Box<dyn LineParser>;
+
+/// A state as a parser keeps it; an unreadable one is the start.
+pub(super) fn restore<T: DeserializeOwned + Default>(state: &[u8]) -> T {
+    serde_json::from_slice(state).unwrap_or_default()
+}
+
+/// The inverse of [`restore`]; nothing when it would be too long to keep.
+pub(super) fn save<T: Serialize>(state: &T) -> Vec<u8> {
+    let state = serde_json::to_vec(state).unwrap_or_default();
+    if state.len() > MAX_PARSER_STATE {
+        Vec::new()
+    } else {
+        state
+    }
+}
 
 /// A parser in the middle of one file.
 #[derive(Debug)]

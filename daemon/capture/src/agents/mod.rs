@@ -8,9 +8,15 @@ mod claude;
 mod codex;
 mod counters;
 mod droid;
+mod gemini;
+mod google;
 mod json;
+mod kimi_cli;
+mod kimi_code;
 mod lines;
 mod notes;
+mod pi;
+mod qwen;
 #[cfg(test)]
 mod testing;
 mod values;
@@ -33,7 +39,17 @@ use crate::pattern;
 use crate::roots::Places;
 
 /// Every agent, in the order in which they are shown.
-const KNOWN: &[&Format] = &[&claude::FORMAT, &codex::FORMAT, &amp::FORMAT, &droid::FORMAT];
+const KNOWN: &[&Format] = &[
+    &claude::FORMAT,
+    &codex::FORMAT,
+    &gemini::FORMAT,
+    &qwen::FORMAT,
+    &kimi_cli::FORMAT,
+    &kimi_code::FORMAT,
+    &amp::FORMAT,
+    &droid::FORMAT,
+    &pi::FORMAT,
+];
 
 /// What is known of an agent's files.
 #[derive(Debug)]
@@ -230,6 +246,15 @@ impl Origin {
     fn name_without(&self, ending: &str) -> &str {
         let name = self.path.rsplit(['/', '\\']).next().unwrap_or_default();
         name.strip_suffix(ending).unwrap_or(name)
+    }
+
+    /// The names of the path behind the last directory of a name; the last one is the file's. Where there is no such
+    /// directory, the file's own one and the file.
+    fn below(&self, dir: &str) -> Vec<&str> {
+        let names: Vec<&str> = self.path.split(['/', '\\']).collect();
+        let at = names[..names.len() - 1].iter().rposition(|name| *name == dir);
+        let from = at.map_or(names.len().saturating_sub(2), |at| at + 1);
+        names[from..].to_vec()
     }
 
     /// The beginning, of at most so many bytes, of a file that is named relative to this one's directory.

@@ -1,7 +1,10 @@
 //! Small values that every transcript has: instants, names that repeat, hashes.
 
 use tokmon_core::Name;
-use tokmon_core::limits::MAX_NAME_BYTES;
+use tokmon_core::limits::{MAX_NAME_BYTES, MAX_REPORTED_USD};
+use tokmon_core::money::{PICO_PER_USD, Pico};
+
+use super::json::{Problem, Reader};
 
 /// Reads an RFC 3339 instant as milliseconds since the epoch.
 pub(crate) fn instant(text: &str) -> Option<i64> {
@@ -62,15 +65,36 @@ fn plain_utc(text: &[u8]) -> Option<i64> {
     Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + number(&[f0, f1, f2])?)
 }
 
+/// A time: text, or a number of seconds or milliseconds.
+pub(crate) fn moment(reader: &mut Reader<'_>) -> Result<Option<i64>, Problem> {
+    let raw = reader.raw()?;
+    if let [b'"', inside @ .., b'"'] = raw {
+        return Ok(std::str::from_utf8(inside).ok().and_then(instant));
+    }
+    let number = std::str::from_utf8(raw)
+        .ok()
+        .and_then(|text| text.parse::<f64>().ok());
+    Ok(number.map(|number| {
+        if number.abs() < 1e11 {
+            (number * 1000.0) as i64
+        } else {
+            number as i64
+        }
+    }))
+}
+
+/// Whether an id is a UUID by its shape, which no two agents share by chance.
+pub(crate) fn is_uuid(id: &str) -> bool {
+    id.len() == 36
+        && id.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
 /// When a UUID of version 7 was made, milliseconds since the epoch.
 pub(crate) fn uuid_v7_ms(uuid: &str) -> Option<i64> {
-    let bytes = uuid.as_bytes();
-    let shaped = bytes.len() == 36
-        && bytes.iter().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => *byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        });
-    if !shaped || bytes[14] != b'7' {
+    if !is_uuid(uuid) || uuid.as_bytes()[14] != b'7' {
         return None;
     }
     let (high, low) = (
@@ -126,6 +150,11 @@ impl Names {
         self.vendor = Some((model.clone(), provider.clone()));
         provider
     }
+}
+
+/// A cost that an agent may claim; nonsense is left out rather than believed.
+pub(crate) fn reported_cost(text: &str) -> Option<Pico> {
+    Pico::parse_usd(text).filter(|cost| (0..=MAX_REPORTED_USD * PICO_PER_USD).contains(&cost.0))
 }
 
 /// A quick hash of bytes, the same on every machine and in every version. Not for keys.

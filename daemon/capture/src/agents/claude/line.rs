@@ -6,7 +6,7 @@ use tokmon_core::observation::Tier;
 use tokmon_core::tokens::Tokens;
 
 use crate::agents::json::{Problem, Reader};
-use crate::agents::values::{hash, instant};
+use crate::agents::values::{hash, moment};
 
 type Text<'a> = Option<Cow<'a, str>>;
 
@@ -92,24 +92,6 @@ fn fields<'a>(reader: &mut Reader<'a>, level: u8) -> Result<Line<'a>, Problem> {
         Ok(())
     })?;
     Ok(line)
-}
-
-/// A time: text, or a number of seconds or milliseconds.
-fn moment(reader: &mut Reader<'_>) -> Result<Option<i64>, Problem> {
-    let raw = reader.raw()?;
-    if let [b'"', inside @ .., b'"'] = raw {
-        return Ok(std::str::from_utf8(inside).ok().and_then(instant));
-    }
-    let number = std::str::from_utf8(raw)
-        .ok()
-        .and_then(|text| text.parse::<f64>().ok());
-    Ok(number.map(|number| {
-        if number.abs() < 1e11 {
-            (number * 1000.0) as i64
-        } else {
-            number as i64
-        }
-    }))
 }
 
 fn message<'a>(reader: &mut Reader<'a>) -> Result<Option<Message<'a>>, Problem> {

@@ -17,14 +17,13 @@ use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 use tokmon_core::Name;
 use tokmon_core::id::Key;
-use tokmon_core::limits::{MAX_NAME_BYTES, MAX_PARSER_STATE, MAX_REPORTED_USD};
-use tokmon_core::money::{PICO_PER_USD, Pico};
+use tokmon_core::limits::MAX_NAME_BYTES;
 
 use self::calls::{Call, OpenCalls, tier_code};
 use self::line::{Line, Message, Usage};
 use super::json::Problem;
-use super::lines::LineParser;
-use super::values::{Names, hash};
+use super::lines::{LineParser, restore, save};
+use super::values::{Names, hash, reported_cost};
 use super::{Form, Format, Found, Origin, Reading};
 use crate::roots::Places;
 
@@ -81,7 +80,7 @@ struct Saved {
 }
 
 pub(super) fn open(state: &[u8], origin: Origin) -> Box<dyn LineParser> {
-    let saved = serde_json::from_slice(state).unwrap_or_default();
+    let saved = restore(state);
     Box::new(Parser {
         origin,
         names: Names::default(),
@@ -94,12 +93,7 @@ impl LineParser for Parser {
         if !self.saved.open.any_since(open_since_ms) {
             return Vec::new();
         }
-        let state = serde_json::to_vec(&self.saved).unwrap_or_default();
-        if state.len() > MAX_PARSER_STATE {
-            Vec::new()
-        } else {
-            state
-        }
+        save(&self.saved)
     }
 
     fn settle(&mut self, found: &mut Found) {
@@ -245,9 +239,4 @@ fn tells_of_a_call(line: &Line<'_>) -> bool {
         Some(kind) => kind == "assistant",
         None => role().is_none_or(|role| role == "assistant"),
     }
-}
-
-/// A cost that an agent may claim; nonsense is left out rather than believed.
-fn reported_cost(text: &str) -> Option<Pico> {
-    Pico::parse_usd(text).filter(|cost| (0..=MAX_REPORTED_USD * PICO_PER_USD).contains(&cost.0))
 }

@@ -16,14 +16,14 @@ use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 use tokmon_core::Name;
 use tokmon_core::id::Key;
-use tokmon_core::limits::{MAX_PARSER_STATE, MAX_TOKENS_PER_CALL};
+use tokmon_core::limits::MAX_TOKENS_PER_CALL;
 use tokmon_core::observation::{Attribution, Confidence, Observation, Provenance, Tier};
 use tokmon_core::tokens::Tokens;
 
 use self::line::{Body, Counts, Line};
 use self::replay::{Replay, Sign};
 use super::json::Problem;
-use super::lines::LineParser;
+use super::lines::{LineParser, restore, save};
 use super::values::{Names, hash, uuid_v7_ms};
 use super::{Form, Format, Found, Origin, Reading};
 use crate::roots::Places;
@@ -112,7 +112,7 @@ struct Saved {
 }
 
 pub(super) fn open(state: &[u8], origin: Origin) -> Box<dyn LineParser> {
-    let saved = serde_json::from_slice(state).unwrap_or_default();
+    let saved = restore(state);
     Box::new(Parser {
         origin,
         names: Names::default(),
@@ -122,12 +122,7 @@ pub(super) fn open(state: &[u8], origin: Origin) -> Box<dyn LineParser> {
 
 impl LineParser for Parser {
     fn state(&self, _: i64) -> Vec<u8> {
-        let state = serde_json::to_vec(&self.saved).unwrap_or_default();
-        if state.len() > MAX_PARSER_STATE {
-            Vec::new()
-        } else {
-            state
-        }
+        save(&self.saved)
     }
 
     fn line(&mut self, bytes: &[u8], offset: u64, found: &mut Found) -> Result<(), Problem> {
