@@ -15,6 +15,8 @@ pub struct Caller {
     pub agent: String,
     /// The agent's session.
     pub session: String,
+    /// The task of an orchestrator; empty: none.
+    pub task: String,
     /// Working directory or repository root; empty: none.
     pub project: String,
     /// Person or account; empty: whom the daemon books calls on.
@@ -32,6 +34,7 @@ impl From<&ReserveRequest> for Caller {
         Caller {
             agent: request.agent.clone(),
             session: request.session.clone(),
+            task: request.task.clone(),
             project: request.project.clone(),
             user: request.user.clone(),
             tool: request.tool.clone(),
@@ -58,7 +61,7 @@ pub enum Verdict {
 /// What becomes of a call now that the daemon cannot be reached. A policy that is there and cannot be read closes
 /// everything: it may have held a budget that stays closed.
 ///
-/// A session, provider or model that is not known may be any; a project or tool that is not named is none.
+/// A session, provider or model that is not known may be any; a project, tool or task that is not named is none.
 pub fn when_unreachable(paths: &Paths, caller: &Caller) -> Verdict {
     let file = paths.policy_file();
     let unreadable = |why: &str| Verdict::Deny {
@@ -106,6 +109,7 @@ fn covers(budget: &Budget, caller: &Caller, user: &str) -> bool {
         && within(&scope.users, &or(&caller.user, user))
         && within(&scope.projects, &caller.project)
         && within(&scope.tools, &caller.tool)
+        && within(&budget.tasks, &caller.task)
         && perhaps(&scope.sessions, &caller.session)
         && perhaps(&scope.providers, &caller.provider)
         && perhaps(&scope.models, &caller.model)

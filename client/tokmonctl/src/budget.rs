@@ -83,7 +83,7 @@ struct LiftArgs {
 struct Limits {
     /// Its name: 1 to 64 of a-z, 0-9, dot, underscore, hyphen
     name: String,
-    /// What it covers: agent, model, project, session, tool, user or provider; may be repeated [default: everything]
+    /// What it covers: agent, model, project, session, task, tool, user or provider; may be repeated [default: everything]
     #[arg(long, value_name = "KEY=VALUE", value_parser = scope)]
     scope: Vec<(Key, String)>,
     /// Limit in dollars
@@ -173,9 +173,10 @@ enum Key {
     Tool,
     User,
     Provider,
+    Task,
 }
 
-const KEYS: [(&str, Key); 7] = [
+const KEYS: [(&str, Key); 8] = [
     ("agent", Key::Agent),
     ("model", Key::Model),
     ("project", Key::Project),
@@ -183,11 +184,13 @@ const KEYS: [(&str, Key); 7] = [
     ("tool", Key::Tool),
     ("user", Key::User),
     ("provider", Key::Provider),
+    ("task", Key::Task),
 ];
 
 fn scope(text: &str) -> Result<(Key, String), String> {
-    let wrong =
-        || "give KEY=VALUE with agent, model, project, session, tool, user or provider as KEY".to_owned();
+    let wrong = || {
+        "give KEY=VALUE with agent, model, project, session, task, tool, user or provider as KEY".to_owned()
+    };
     let (name, value) = text.split_once('=').ok_or_else(wrong)?;
     let (_, key) = KEYS.iter().find(|(n, _)| *n == name).ok_or_else(wrong)?;
     if value.is_empty() {
@@ -261,11 +264,12 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 fn budget(limits: &Limits) -> Budget {
-    let mut filter = Filter::default();
+    let (mut filter, mut tasks) = Default::default();
     for (key, value) in &limits.scope {
-        key.list(&mut filter).push(value.clone());
+        key.list(&mut filter, &mut tasks).push(value.clone());
     }
     Budget {
+        tasks,
         name: limits.name.clone(),
         scope: (filter != Filter::default()).then_some(filter),
         limit_tokens: limits.tokens.unwrap_or_default(),
@@ -303,6 +307,7 @@ fn scopes(budget: &Budget) -> Vec<(&'static str, Vec<String>)> {
         ("tool", f.tools),
         ("user", f.users),
         ("provider", f.providers),
+        ("task", budget.tasks.clone()),
     ];
     all.into_iter().filter(|(_, values)| !values.is_empty()).collect()
 }

@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Tool that the tokens are attributed to
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     tool: String,
+    /// Task of an orchestrator that it belongs to
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    task: String,
     /// Free note, cut to 200 characters
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     context: String,
@@ -140,6 +143,7 @@ fn usage(args: &Args) -> Usage {
         failed: args.failed,
         embedding: args.embedding,
         cache_hit: args.cache_hit,
+        task: args.task.clone(),
     }
 }
 

@@ -6,9 +6,11 @@
 mod account;
 mod alert;
 mod ask;
+mod counters;
 mod decision;
 mod habits;
 mod reservation;
+mod scope;
 mod span;
 mod standing;
 mod weights;
@@ -24,12 +26,13 @@ pub use decision::{Binding, Decision, decide};
 pub use habits::Habits;
 pub(crate) use reservation::Saved as SavedReservations;
 pub use reservation::{Caller, End, Ended, Held, Reservation, Reservations};
+pub use scope::Scope;
 pub use span::Span;
 pub use standing::{Standing, Unit, View};
 pub use weights::Weights;
 
 use crate::Name;
-use crate::limits::{MAX_NAME_BYTES, MAX_REPORTED_USD};
+use crate::limits::MAX_REPORTED_USD;
 use crate::money::{PICO_PER_USD, Pico};
 use crate::refusal::Refusal;
 
@@ -101,26 +104,6 @@ impl Unreachable {
     }
 }
 
-/// What a budget covers: calls for which every non-empty list contains the call's value.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Scope {
-    /// Agents.
-    pub agents: Vec<String>,
-    /// Models as the provider names them.
-    pub models: Vec<String>,
-    /// Projects.
-    pub projects: Vec<String>,
-    /// Sessions.
-    pub sessions: Vec<String>,
-    /// Tools.
-    pub tools: Vec<String>,
-    /// Users.
-    pub users: Vec<String>,
-    /// Providers.
-    pub providers: Vec<String>,
-}
-
 /// What happens when a budget's threshold is reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -156,49 +139,6 @@ impl Action {
             Action::Warn => "warn",
             Action::Deny => "deny",
         }
-    }
-}
-
-impl Scope {
-    /// The lists with the names that the contract calls them by.
-    fn lists(&self) -> [(&'static str, &Vec<String>); 7] {
-        [
-            ("scope.agents", &self.agents),
-            ("scope.models", &self.models),
-            ("scope.projects", &self.projects),
-            ("scope.sessions", &self.sessions),
-            ("scope.tools", &self.tools),
-            ("scope.users", &self.users),
-            ("scope.providers", &self.providers),
-        ]
-    }
-
-    /// Whether a call of somebody falls under the budget.
-    pub fn covers(&self, caller: &Caller) -> bool {
-        self.covers_names(
-            [
-                &caller.agent,
-                &caller.project,
-                &caller.session,
-                &caller.tool,
-                &caller.user,
-            ],
-            &caller.provider,
-            &caller.model,
-        )
-    }
-
-    /// The same for agent, project, session, tool and user, the provider and the model.
-    pub(crate) fn covers_names(&self, who: [&str; 5], provider: &str, model: &str) -> bool {
-        let within = |list: &[String], value: &str| list.is_empty() || list.iter().any(|v| v == value);
-        let [agent, project, session, tool, user] = who;
-        within(&self.agents, agent)
-            && within(&self.models, model)
-            && within(&self.projects, project)
-            && within(&self.sessions, session)
-            && within(&self.tools, tool)
-            && within(&self.users, user)
-            && within(&self.providers, provider)
     }
 }
 
@@ -271,20 +211,7 @@ impl Budget {
                 format!("{} (the warning) to 100", self.warn_percent),
             ));
         }
-        for (field, list) in self.scope.lists() {
-            if list.len() > MAX_SCOPE_VALUES {
-                let allowed = format!("at most {MAX_SCOPE_VALUES}");
-                return Err(Refusal::invalid(field, format!("{} values", list.len()), allowed));
-            }
-            if let Some(long) = list.iter().find(|value| value.len() > MAX_NAME_BYTES) {
-                let allowed = format!("at most {MAX_NAME_BYTES}");
-                return Err(Refusal::invalid(
-                    field,
-                    format!("a name of {} bytes", long.len()),
-                    allowed,
-                ));
-            }
-        }
+        self.scope.check()?;
         Ok(self)
     }
 
@@ -298,9 +225,6 @@ impl Budget {
         [self.warn_percent, self.critical_percent, 100]
     }
 }
-
-/// Most values in one list of a scope: every record is compared with each.
-const MAX_SCOPE_VALUES: usize = 100;
 
 /// Largest limit in tokens or calls, and in dollars: a thousand times what anybody spends, and far from what overflows.
 const MAX_LIMIT: u64 = 1_000_000_000_000_000;

@@ -91,6 +91,7 @@ impl Draft {
             ("tool", &who.tool),
             ("provider", &seen.provider),
             ("model", &seen.model),
+            ("task", &seen.task),
         ] {
             if name.len() > MAX_NAME_BYTES {
                 return invalid(field, format!("{} bytes long", name.len()), "at most 1024 bytes");
@@ -303,6 +304,22 @@ impl Draft {
             ));
         }
         Ok(self.account(budget, Vec::new()))
+    }
+
+    /// The account of a budget that counts the same calls in the same windows as the one of its name: what that one has
+    /// counted stays as it is. `None`: past calls have to be counted anew.
+    pub fn successor(&self, account: &Account) -> Option<Account> {
+        let former = self.state.budgets.get(&account.budget().name)?;
+        let counted = |account: &Account| {
+            let budget = account.budget();
+            (
+                budget.scope.clone(),
+                budget.window,
+                budget.timezone.clone(),
+                budget.weights,
+            )
+        };
+        (counted(former) == counted(account)).then(|| former.replaced_by(account.budget().clone()))
     }
 
     /// Sets a budget with what it has counted so far.

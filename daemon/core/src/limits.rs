@@ -47,8 +47,11 @@ pub const MAX_BUDGETS: usize = 1_000;
 pub const MAX_CONNECTIONS: usize = 1_024;
 /// Most agents whose current session is remembered: one person runs a handful.
 pub const MAX_AGENTS: usize = 1_024;
-/// Most sessions that one budget with a window per session counts at once; the one silent longest makes room.
-pub const MAX_BUDGET_SESSIONS: usize = 512;
+/// Most sessions that one budget with a window per session counts at once. A session that may come back is not forgotten
+/// by a budget that denies: beyond this number it denies new ones. Nobody starts as many in a week.
+pub const MAX_BUDGET_SESSIONS: usize = 32_768;
+/// How long such a budget remembers a session that is silent, in milliseconds: a week, then it may make room.
+pub const BUDGET_SESSION_LIFE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Highest price of one token in pico-dollars, i.e. one dollar: a thousand times the dearest model.
 pub const MAX_PICO_PER_TOKEN: i64 = 1_000_000_000_000;
 /// Largest price multiplier: the dearest fast mode asks 6.

@@ -92,6 +92,7 @@ pub fn merge(known: &mut Candidate, new: Candidate) -> Verdict {
         tool: first_said(&old_who.tool, &new_who.tool),
         context: old_who.context.clone().or_else(|| new_who.context.clone()),
     };
+    let task = first_said(&known.seen.task, &new.seen.task);
     let loss = if same_line(&known.seen, &new.seen) {
         Loss::Reread
     } else if same_usage(&known.seen, &new.seen) {
@@ -100,7 +101,7 @@ pub fn merge(known: &mut Candidate, new: Candidate) -> Verdict {
         Loss::Weaker
     };
     let better = !same_usage(&known.seen, &new.seen) && new.seen.rank() > known.seen.rank();
-    let attributed = who != known.seen.who;
+    let attributed = who != known.seen.who || task != known.seen.task;
     if new_owns {
         known.owner_at_ms = new.owner_at_ms;
         known.owner_sidechain = new.owner_sidechain;
@@ -111,9 +112,11 @@ pub fn merge(known: &mut Candidate, new: Candidate) -> Verdict {
         known.seen.key = key;
         known.seen.source.lines = lines;
         known.seen.who = who;
+        known.seen.task = task;
         return Verdict::Replaced;
     }
     known.seen.who = who;
+    known.seen.task = task;
     if attributed {
         Verdict::Attributed(loss)
     } else {

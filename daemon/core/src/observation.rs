@@ -47,6 +47,8 @@ pub struct Observation {
     /// The provider's id of the request or response, where the key is made of something else too: another source
     /// may know the call by it alone. Empty when not known.
     pub request_id: Name,
+    /// The task of an orchestrator that it belongs to; empty when none.
+    pub task: Name,
     /// The finer attribution, shared by calls of one place. `None`: nothing of it is known.
     pub place: Option<Arc<Place>>,
     /// Where it was read.

@@ -106,7 +106,7 @@ impl BudgetEntry {
         let (alerted, lifts) = account.beside();
         BudgetEntry {
             budget: (**account.budget()).clone(),
-            counters: account.counters().to_vec(),
+            counters: account.counters().cloned().collect(),
             alerted,
             lifts,
         }

@@ -148,8 +148,8 @@ pub struct Page<T> {
 pub(crate) enum Change {
     /// Ends an agent's current session.
     ResetSession(Name),
-    /// Sets a budget.
-    SetBudget(Box<tokmon_core::budget::Budget>),
+    /// Sets budgets: all of them, or none.
+    SetBudgets(Vec<tokmon_core::budget::Budget>),
     /// Removes a budget.
     RemoveBudget(Name),
     /// Raises a budget's limit for a while.

@@ -210,8 +210,17 @@ impl Ledger {
     /// As [`Ledger::record`].
     pub async fn set_budget(&self, budget: Budget) -> Result<Budget, LedgerError> {
         let checked = budget.clone().checked()?;
-        self.change(Change::SetBudget(Box::new(budget))).await?;
+        self.set_budgets(vec![budget]).await?;
         Ok(checked)
+    }
+
+    /// The same for several: all of them or, when one is refused, none.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    pub async fn set_budgets(&self, budgets: Vec<Budget>) -> Result<(), LedgerError> {
+        check_batch("budgets", budgets.len())?;
+        self.change(Change::SetBudgets(budgets)).await.map(drop)
     }
 
     /// Removes a budget; its history stays.

@@ -14,6 +14,10 @@ use crate::store::Store;
 /// for them; windows that begin with a call are told by the bucket's first call.
 pub(crate) fn seed(store: &dyn Store, account: &mut Account, now_ms: i64) -> Result<(), LedgerError> {
     let budget = account.budget().clone();
+    // Totals do not tell tasks apart.
+    if !budget.scope.tasks.is_empty() {
+        return Ok(());
+    }
     let filter = filter_of(&budget.scope);
     let ids = filter.resolve(|dimension, name| store.id(dimension, name))?;
     let buckets = bucket_of(account.counts_from(now_ms))..u32::MAX;

@@ -179,6 +179,7 @@ fn budget_in(wire: v1::Budget) -> Result<Budget, Status> {
             tools,
             users,
             providers,
+            tasks: wire.tasks,
         },
         limit_tokens: wire.limit_tokens,
         limit_usd: wire
@@ -234,5 +235,6 @@ fn budget_out(budget: &Budget) -> v1::Budget {
         .filter(|_| budget.weights != Weights::default()),
         shadow: budget.shadow,
         unreachable: budget.unreachable.name().to_owned(),
+        tasks: scope.tasks,
     }
 }

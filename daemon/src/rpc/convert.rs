@@ -230,6 +230,7 @@ pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Obser
         confidence,
         kind,
         failed: usage.failed,
+        task: name(&usage.task, ""),
         source: Provenance {
             kind: "api".into(),
             path: "".into(),
@@ -292,6 +293,7 @@ fn usage(record: &Record) -> v1::Usage {
         failed: seen.failed,
         embedding: seen.kind == CallKind::Embedding,
         cache_hit: seen.kind == CallKind::CacheHit,
+        task: seen.task.to_string(),
     }
 }
 

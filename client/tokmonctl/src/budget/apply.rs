@@ -179,7 +179,11 @@ fn budget(name: &str, table: &dyn TableLike) -> Result<Budget, String> {
             "critical" => budget.critical_percent = percent()?,
             "unreachable" => budget.unreachable = text()?,
             "shadow" => budget.shadow = item.as_bool().ok_or("shadow is not true or false")?,
-            "scope" => budget.scope = Some(scope(item)?).filter(|f| *f != Filter::default()),
+            "scope" => {
+                let (filter, tasks) = scope(item)?;
+                budget.scope = Some(filter).filter(|f| *f != Filter::default());
+                budget.tasks = tasks;
+            }
             "weights" => budget.weights = Some(weights(classes(item)?)),
             other => return Err(format!("`{other}` is not known")),
         }
@@ -218,8 +222,8 @@ fn money(item: &Item) -> Result<Money, String> {
     parse_dollars(&text)
 }
 
-fn scope(item: &Item) -> Result<Filter, String> {
-    let mut filter = Filter::default();
+fn scope(item: &Item) -> Result<(Filter, Vec<String>), String> {
+    let (mut filter, mut tasks) = Default::default();
     let table = item.as_table_like().ok_or("scope is not a table")?;
     for (name, item) in table.iter() {
         let (_, key) = KEYS
@@ -235,9 +239,9 @@ fn scope(item: &Item) -> Result<Filter, String> {
                 .collect::<Result<_, _>>()?,
             _ => return Err(wrong()),
         };
-        key.list(&mut filter).extend(values);
+        key.list(&mut filter, &mut tasks).extend(values);
     }
-    Ok(filter)
+    Ok((filter, tasks))
 }
 
 fn classes(item: &Item) -> Result<[u32; 4], String> {
@@ -253,8 +257,9 @@ fn classes(item: &Item) -> Result<[u32; 4], String> {
 }
 
 impl Key {
-    pub(super) fn list(self, filter: &mut Filter) -> &mut Vec<String> {
+    pub(super) fn list<'a>(self, filter: &'a mut Filter, tasks: &'a mut Vec<String>) -> &'a mut Vec<String> {
         match self {
+            Key::Task => tasks,
             Key::Agent => &mut filter.agents,
             Key::Model => &mut filter.models,
             Key::Project => &mut filter.projects,
@@ -301,7 +306,7 @@ mod tests {
             ("[budget.a]\ncolour = 1", "colour"),
             ("[budget.a]\nusd = true", "usd"),
             ("[budget.a]\nusd = nan", "nan"),
-            ("[budget.a]\nscope = { task = \"x\" }", "scope.task"),
+            ("[budget.a]\nscope = { team = \"x\" }", "scope.team"),
             ("[budget.a]\nweights = { all = 1 }", "weights.all"),
             ("[budget.a", "budget"),
         ] {

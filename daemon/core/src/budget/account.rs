@@ -5,11 +5,11 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::counters::{At, Counters};
 use super::span::HOUR_MS;
 use super::{Budget, Caller, Crossing, Span, Unit, Weights};
 use crate::Name;
 use crate::entry::Record;
-use crate::limits::MAX_BUDGET_SESSIONS;
 use crate::money::Pico;
 use crate::rollup::Agg;
 
@@ -95,7 +95,7 @@ pub struct Account {
     zone: TimeZone,
     /// The calendar window of the last record's arrival, so that the calendar is asked once per window.
     current: (i64, i64),
-    pub(super) counters: Vec<Counter>,
+    pub(super) counters: Counters,
     /// The highest threshold that was alerted on, for a rolling window, which never ends.
     pub(super) alerted: u32,
     pub(super) lifts: Vec<Lift>,
@@ -127,10 +127,10 @@ impl Account {
     /// A budget with what was used already in windows that still run.
     pub fn new(budget: Arc<Budget>, zone: TimeZone, counters: Vec<Counter>) -> Account {
         Account {
+            current: (i64::MAX, i64::MAX),
+            counters: Counters::new(budget.window == Span::Session, counters),
             budget,
             zone,
-            current: (i64::MAX, i64::MAX),
-            counters,
             alerted: 0,
             lifts: Vec::new(),
         }
@@ -143,14 +143,27 @@ impl Account {
         self
     }
 
+    /// The account of a budget that replaces this one's and counts the same. What is held is held again by whoever asks
+    /// for it, and the overdraft is booked by the new limit.
+    pub(crate) fn replaced_by(&self, budget: Arc<Budget>) -> Account {
+        let counted = |counter: &Counter| Counter {
+            alerted: 0,
+            pending: Used::default(),
+            overdraft: Used::default(),
+            ..counter.clone()
+        };
+        let counters = self.counters.iter().map(counted).collect();
+        Account::new(budget, self.zone.clone(), counters)
+    }
+
     /// The definition.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
 
     /// The counters, to save them.
-    pub fn counters(&self) -> &[Counter] {
-        &self.counters
+    pub fn counters(&self) -> impl Iterator<Item = &Counter> {
+        self.counters.iter()
     }
 
     /// What is saved beside the counters.
@@ -188,25 +201,20 @@ impl Account {
     pub fn apply(&mut self, record: &Record, previous: Option<&Record>, now_ms: i64) -> Option<Crossing> {
         self.advance(now_ms);
         let weights = self.budget.weights;
-        if let Some(previous) = previous.filter(|p| self.covers(p))
+        if let Some(previous) = previous.filter(|p| self.budget.scope.covers_record(p))
             && let Some(at) = self.find(&Place::of(previous))
         {
-            self.counters[at]
+            self.counters
+                .get_mut(at)
                 .used
                 .sub(&Used::of(&Agg::of(previous), &weights));
         }
-        if !self.covers(record) {
+        if !self.budget.scope.covers_record(record) {
             return None;
         }
         let at = self.add(&Place::of(record), &Used::of(&Agg::of(record), &weights), now_ms)?;
         self.book_overdraft(at, now_ms);
         self.crossing(at, now_ms)
-    }
-
-    fn covers(&self, record: &Record) -> bool {
-        let (seen, who) = (&record.seen, &record.seen.who);
-        let names: [&str; 5] = [&who.agent, &who.project, &who.session, &who.tool, &who.user];
-        self.budget.scope.covers_names(names, &seen.provider, &seen.model)
     }
 
     /// Holds what a reservation may use, in the window in which it was admitted. Whether there is room has been
@@ -224,14 +232,14 @@ impl Account {
         at_ms: i64,
         amount: &Used,
         now_ms: i64,
-    ) -> Option<usize> {
+    ) -> Option<At> {
         self.advance(now_ms);
         let place = caller.place(at_ms);
         if !self.budget.scope.covers(caller) || !self.still_counts(at_ms, now_ms) {
             return None;
         }
-        let at = self.find(&place).or_else(|| self.start(&place))?;
-        let counter = &mut self.counters[at];
+        let at = self.find(&place).or_else(|| self.start(&place, now_ms))?;
+        let counter = self.counters.get_mut(at);
         counter.pending.add(amount);
         counter.last_ms = counter.last_ms.max(at_ms);
         Some(at)
@@ -246,19 +254,19 @@ impl Account {
         let Some(at) = self.find(&caller.place(at_ms)) else {
             return;
         };
-        let counter = &mut self.counters[at];
+        let counter = self.counters.get_mut(at);
         counter.pending.sub(amount);
         let nothing = Used::default();
         let untouched = counter.used == nothing && counter.pending == nothing && counter.overdraft == nothing;
         // A window that begins with a call has not begun when there was none.
         if untouched && matches!(self.budget.window, Span::Hours(_)) {
-            self.counters.swap_remove(at);
+            self.counters.remove(at);
         }
     }
 
     /// Books how far a limit was passed all the same: by calls that nobody asked for, by more than was reserved, by a
     /// limit that became lower.
-    fn book_overdraft(&mut self, at: usize, now_ms: i64) {
+    fn book_overdraft(&mut self, at: At, now_ms: i64) {
         if !self.budget.enforces() {
             return;
         }
@@ -269,7 +277,7 @@ impl Account {
             (past > 0).then_some(past)
         };
         let whole = |past: Option<i128>| u64::try_from(past.unwrap_or(0)).unwrap_or(u64::MAX);
-        self.counters[at].overdraft.add(&Used {
+        self.counters.get_mut(at).overdraft.add(&Used {
             tokens: whole(past(Unit::Tokens)),
             cost: Pico(past(Unit::Usd).unwrap_or(0)),
             requests: whole(past(Unit::Requests)),
@@ -278,7 +286,7 @@ impl Account {
 
     /// Books the overdraft of every window: the limit may be lower than what was used before it was set.
     pub(crate) fn book_overdrafts(&mut self, now_ms: i64) {
-        for at in 0..self.counters.len() {
+        for at in self.counters.places() {
             self.book_overdraft(at, now_ms);
         }
     }
@@ -304,12 +312,12 @@ impl Account {
     }
 
     /// Adds to the counter of a window that still runs, and says which it is.
-    fn add(&mut self, place: &Place<'_>, used: &Used, now_ms: i64) -> Option<usize> {
+    fn add(&mut self, place: &Place<'_>, used: &Used, now_ms: i64) -> Option<At> {
         if !self.still_counts(place.at_ms, now_ms) {
             return None;
         }
-        let at = self.find(place).or_else(|| self.start(place))?;
-        let counter = &mut self.counters[at];
+        let at = self.find(place).or_else(|| self.start(place, now_ms))?;
+        let counter = self.counters.get_mut(at);
         counter.used.add(used);
         counter.last_ms = counter.last_ms.max(place.at_ms);
         Some(at)
@@ -336,15 +344,20 @@ impl Account {
         }
     }
 
-    pub(super) fn find(&self, place: &Place<'_>) -> Option<usize> {
-        self.counters.iter().position(|c| match &c.session {
-            Some((agent, session)) => agent == place.agent && session == place.session,
-            None => (c.start_ms..c.end_ms).contains(&place.at_ms),
-        })
+    /// Whether a new session could be counted: one that is not known is refused by a budget that denies when there are
+    /// too many that may come back.
+    pub(super) fn has_room_for(&self, place: &Place<'_>, now_ms: i64) -> bool {
+        self.budget.window != Span::Session
+            || self.find(place).is_some()
+            || self.counters.has_room(place, now_ms)
+    }
+
+    pub(super) fn find(&self, place: &Place<'_>) -> Option<At> {
+        self.counters.find(place)
     }
 
     /// Begins the window of a call.
-    fn start(&mut self, place: &Place<'_>) -> Option<usize> {
+    fn start(&mut self, place: &Place<'_>, now_ms: i64) -> Option<At> {
         let at = place.at_ms;
         let (start_ms, end_ms) = match self.budget.window {
             Span::Session | Span::Lifetime => (0, i64::MAX),
@@ -376,14 +389,10 @@ impl Account {
             calendar => calendar.around(at, &self.zone)?,
         };
         let per_session = self.budget.window == Span::Session;
-        if per_session && self.counters.len() >= MAX_BUDGET_SESSIONS {
-            // What a reservation holds is not forgotten; there are only so many of them.
-            let silent = (0..self.counters.len())
-                .filter(|&i| self.counters[i].pending == Used::default())
-                .min_by_key(|&i| self.counters[i].last_ms);
-            silent.map(|silent| self.counters.swap_remove(silent));
+        if per_session && !self.counters.make_room(place, self.budget.enforces(), now_ms) {
+            return None;
         }
-        self.counters.push(Counter {
+        let counter = Counter {
             start_ms,
             end_ms,
             session: per_session.then(|| (place.agent.clone(), place.session.clone())),
@@ -392,8 +401,8 @@ impl Account {
             alerted: 0,
             pending: Used::default(),
             overdraft: Used::default(),
-        });
-        Some(self.counters.len() - 1)
+        };
+        Some(self.counters.push(counter))
     }
 }
 

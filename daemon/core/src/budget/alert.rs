@@ -1,7 +1,8 @@
 //! Alerts: one for each threshold of a budget and window.
 
+use super::counters::At;
 use super::standing::Unit;
-use super::{Account, Action, Counter, Span, Used};
+use super::{Account, Action, Counter, Place, Span, Used};
 use crate::Name;
 use crate::money::Pico;
 
@@ -24,7 +25,7 @@ impl Account {
     /// Alerts on the highest threshold that was reached and not alerted on. Those below it are passed with it, so a
     /// single large call makes one alert. A rolling window never ends, so its thresholds are armed again when what is
     /// used falls below them.
-    pub(super) fn crossing(&mut self, at: usize, now_ms: i64) -> Option<Crossing> {
+    pub(super) fn crossing(&mut self, at: At, now_ms: i64) -> Option<Crossing> {
         let used = self.used_with(at, now_ms);
         let percent = self.percent(&used, now_ms);
         let reached = self
@@ -38,13 +39,13 @@ impl Account {
             let rearmed = self.alerted.min(reached.unwrap_or(0));
             std::mem::replace(&mut self.alerted, rearmed)
         } else {
-            self.counters[at].alerted
+            self.counters.get(at).alerted
         };
         let reached = reached.filter(|&reached| reached > alerted)?;
         if rolling {
             self.alerted = reached;
         } else {
-            self.counters[at].alerted = reached;
+            self.counters.get_mut(at).alerted = reached;
         }
         if self.budget().action == Action::Observe {
             return None;
@@ -53,28 +54,43 @@ impl Account {
             budget: self.budget().name.clone(),
             threshold: reached,
             percent,
-            window_start_ms: self.counters[at].start_ms,
-            message: self.sentence(&self.counters[at], &used, percent, now_ms),
+            window_start_ms: self.counters.get(at).start_ms,
+            message: self.sentence(self.counters.get(at), &used, percent, now_ms),
         })
     }
 
     /// Takes over what was alerted on by the account that this one replaces, as far as it still holds.
     pub fn inherit_alerts(&mut self, former: &Account, now_ms: i64) {
-        let reached = |account: &Account, at: usize| {
+        let reached = |account: &Account, at: At| {
             let percent = account.percent(&account.used_with(at, now_ms), now_ms);
             let thresholds = account.budget().thresholds();
             thresholds.into_iter().rev().find(|&t| percent >= t).unwrap_or(0)
         };
-        for at in 0..self.counters.len() {
-            let counter = &self.counters[at];
-            let same = |c: &&Counter| (c.start_ms, &c.session) == (counter.start_ms, &counter.session);
-            let before = former.counters.iter().find(same).map_or(0, |c| c.alerted);
+        for at in self.counters.places() {
+            let before = former.alerted_in(self.counters.get(at));
             let alerted = before.min(reached(self, at));
-            self.counters[at].alerted = alerted;
+            self.counters.get_mut(at).alerted = alerted;
             if former.budget().window == self.budget().window {
                 self.alerted = self.alerted.max(former.alerted.min(reached(self, at)));
             }
         }
+    }
+
+    /// What was alerted on in the same window.
+    fn alerted_in(&self, other: &Counter) -> u32 {
+        let nobody = Name::default();
+        let (agent, session) = match &other.session {
+            Some((agent, session)) => (agent, session),
+            None => (&nobody, &nobody),
+        };
+        let place = Place {
+            at_ms: other.start_ms,
+            agent,
+            session,
+        };
+        let same = self.find(&place).map(|at| self.counters.get(at));
+        same.filter(|c| c.start_ms == other.start_ms)
+            .map_or(0, |c| c.alerted)
     }
 
     fn sentence(&self, counter: &Counter, used: &Used, percent: u32, now_ms: i64) -> String {

@@ -117,6 +117,7 @@ fn meetings<'a>(
             standing.pending.sub(&held.used(&budget.weights));
         }
         let asked = estimate.used(&budget.weights);
+        let crowded = !account.has_room_for(&caller.place(at_ms), now_ms);
         for unit in Unit::ALL {
             let Some(limit) = standing.limits[unit as usize] else {
                 continue;
@@ -132,7 +133,7 @@ fn meetings<'a>(
                 unit,
                 limit,
                 asked: amount,
-                refuses: budget.action == Action::Deny && (over || blind),
+                refuses: budget.action == Action::Deny && (over || blind || crowded),
             });
         }
     }

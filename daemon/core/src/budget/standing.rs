@@ -1,5 +1,6 @@
 //! How a budget stands: what was used, held and is left, for people and for decisions.
 
+use super::counters::At;
 use super::{Account, Place, Span, Used};
 
 /// What a budget can limit.
@@ -89,7 +90,10 @@ impl Account {
     pub fn view(&self, now_ms: i64) -> View {
         let standing = match self.budget().window {
             Span::Session | Span::Lifetime => {
-                let latest = (0..self.counters.len()).max_by_key(|&at| self.counters[at].last_ms);
+                let latest = self
+                    .counters
+                    .places()
+                    .max_by_key(|&at| self.counters.get(at).last_ms);
                 latest.map(|at| self.standing_with(at, now_ms))
             }
             _ => None,
@@ -143,11 +147,11 @@ impl Account {
     }
 
     /// How the window of a counter stands.
-    pub(super) fn standing_with(&self, at: usize, now_ms: i64) -> Standing {
+    pub(super) fn standing_with(&self, at: At, now_ms: i64) -> Standing {
         if matches!(self.budget().window, Span::Rolling(_)) {
             return self.rolling(now_ms);
         }
-        let counter = &self.counters[at];
+        let counter = self.counters.get(at);
         Standing {
             posted: counter.used,
             pending: counter.pending,
@@ -188,7 +192,7 @@ impl Account {
     }
 
     /// What was used in the window of a counter.
-    pub(super) fn used_with(&self, at: usize, now_ms: i64) -> Used {
+    pub(super) fn used_with(&self, at: At, now_ms: i64) -> Used {
         self.standing_with(at, now_ms).posted
     }
 

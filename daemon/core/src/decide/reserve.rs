@@ -223,6 +223,7 @@ impl Draft {
         seen.who.session = caller.session.clone();
         seen.who.project = caller.project.clone();
         seen.who.user = caller.user.clone();
+        seen.task = caller.task.clone();
         // It counts in the window in which it was admitted, whenever it ended.
         seen.at_ms = reservation.at_ms;
         seen.source.kind = SOURCE.into();
@@ -318,5 +319,7 @@ fn cut(text: &str) -> String {
 mod bench;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod scopes;
 #[cfg(test)]
 mod tests;

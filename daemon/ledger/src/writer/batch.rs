@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokmon_core::budget::Crossing;
+use tokmon_core::budget::{Budget, Crossing};
 use tokmon_core::decide::{self, Held, Manner, Recorded};
 use tokmon_core::entry::{AmendReason, Body, Entry, Record};
 use tokmon_core::id::Key;
@@ -398,21 +398,11 @@ impl<'a> Turn<'a> {
             Change::LiftBudget(name, lift) => draft.lift_budget(&name, lift, now_ms)?,
             Change::SetPrices(rows) => draft.set_prices_body(&rows)?,
             Change::RemovePrice(provider, model) => draft.remove_price(&provider, &model)?,
-            Change::SetBudget(budget) => {
-                let mut account = draft.open_account(*budget)?;
-                let seeded = self
-                    .shared
-                    .slot
-                    .read(|store| seed::seed(store, &mut account, now_ms));
-                self.tell(seeded)?;
-                // Calls of this very batch are not in the store yet.
-                for staged in &self.batch.entries {
-                    if let Body::Usage(record) | Body::Amend { record, .. } = &staged.entry.body {
-                        drop(account.apply(record, staged.previous.as_deref(), now_ms));
-                    }
-                }
-                self.draft.complete_account(&mut account, now_ms);
-                self.draft.set_budget_body(&account)
+            Change::SetBudgets(budgets) => {
+                return budgets
+                    .into_iter()
+                    .map(|budget| self.set_budget(budget))
+                    .collect();
             }
             Change::Purge(cut) => {
                 let counted = self.shared.slot.read(|store| Ok(store.count_before(&cut)?));
@@ -427,6 +417,28 @@ impl<'a> Turn<'a> {
             }
         };
         Ok(vec![body])
+    }
+
+    fn set_budget(&mut self, budget: Budget) -> Result<Body, LedgerError> {
+        let now_ms = self.now_ms;
+        let mut account = self.draft.open_account(budget)?;
+        if let Some(successor) = self.draft.successor(&account) {
+            account = successor;
+        } else {
+            let seeded = self
+                .shared
+                .slot
+                .read(|store| seed::seed(store, &mut account, now_ms));
+            self.tell(seeded)?;
+            // Calls of this very batch are not in the store yet.
+            for staged in &self.batch.entries {
+                if let Body::Usage(record) | Body::Amend { record, .. } = &staged.entry.body {
+                    drop(account.apply(record, staged.previous.as_deref(), now_ms));
+                }
+            }
+        }
+        self.draft.complete_account(&mut account, now_ms);
+        Ok(self.draft.set_budget_body(&account))
     }
 
     /// Remembers that the store failed: what was decided on its word is void.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::budget::{Action, Scope, Unreachable};
+use crate::limits::{BUDGET_SESSION_LIFE_MS, MAX_BUDGET_SESSIONS};
 use crate::testing::observation;
 
 const NOON: i64 = 1_795_176_000_000; // 2026-11-20T12:00:00Z
@@ -124,17 +125,58 @@ fn hours_run_from_the_full_hour_of_the_first_call() {
     assert_eq!(account.view(next).used.tokens, 3);
 }
 
+fn in_session(session: &str, at_ms: i64, tokens: u64) -> Record {
+    let mut call = record(at_ms, tokens);
+    call.seen.who.session = session.into();
+    call
+}
+
+fn place_of(call: &Record) -> Place<'_> {
+    Place::of(call)
+}
+
 #[test]
 fn each_session_has_its_own_window_and_their_number_is_bounded() {
     let mut account = account(Span::Session);
-    for (i, _) in (0_i64..).zip(0..MAX_BUDGET_SESSIONS + 10) {
-        let mut call = record(NOON + i, 850_000);
-        call.seen.who.session = format!("session {i}").into();
+    for i in (0_i64..).take(MAX_BUDGET_SESSIONS * 2) {
+        let call = in_session(&format!("session {i}"), NOON + i, 850_000);
         let alert = account.apply(&call, None, NOON + i).unwrap();
         assert!(alert.message.ends_with(&format!("used in session session {i}")));
         assert_eq!(account.apply(&call, None, NOON + i).unwrap().threshold, 100);
     }
-    assert_eq!(account.counters().len(), MAX_BUDGET_SESSIONS);
+    assert!(account.counters().count() <= MAX_BUDGET_SESSIONS);
+}
+
+#[test]
+fn a_budget_that_denies_forgets_no_session_that_may_come_back() {
+    let mut account = account(Span::Session);
+    let mut budget = (*account.budget).clone();
+    budget.action = Action::Deny;
+    account.budget = Arc::new(budget);
+    let first = in_session("first", NOON, 7);
+    account.apply(&first, None, NOON);
+    let week = BUDGET_SESSION_LIFE_MS;
+    let used = |account: &Account, now| account.standing(&place_of(&first), now).posted.tokens;
+    for i in 0..MAX_BUDGET_SESSIONS + 5_000 {
+        let call = in_session(&format!("session {i}"), NOON + week, 1);
+        account.apply(&call, None, NOON + week);
+    }
+    assert_eq!(used(&account, NOON + week), 7);
+    // Whoever cannot be counted any more is refused.
+    let refused = (0..1_000)
+        .map(|i| in_session(&format!("late {i}"), NOON + week, 1))
+        .filter(|call| !account.has_room_for(&place_of(call), NOON + week));
+    assert!(refused.count() > 500);
+    assert!(account.has_room_for(&place_of(&first), NOON + week));
+    // Another week later they are over and make room.
+    let late = NOON + 2 * week + 1;
+    assert!(
+        (0..1_000).all(|i| account.has_room_for(&place_of(&in_session(&format!("late {i}"), late, 1)), late))
+    );
+    for i in 0..1_000 {
+        account.apply(&in_session(&format!("late {i}"), late, 1), None, late);
+    }
+    assert!(account.counters().count() <= MAX_BUDGET_SESSIONS);
 }
 
 #[test]

@@ -65,6 +65,9 @@ impl Bench {
 
     pub(super) fn set(&mut self, budget: Budget) {
         let mut account = self.draft.open_account(budget).unwrap();
+        if let Some(successor) = self.draft.successor(&account) {
+            account = successor;
+        }
         self.draft.complete_account(&mut account, self.now);
         let body = self.draft.set_budget_body(&account);
         self.push(body);

@@ -153,6 +153,8 @@ pub(super) struct RecordRow {
     pub(super) owner_sidechain: bool,
     #[prost(string, optional, tag = "24")]
     pub(super) context: Option<String>,
+    #[prost(string, optional, tag = "30")]
+    pub(super) task: Option<String>,
 }
 
 /// An amount of pico-dollars in two halves: 64 bits hold all but absurd ones.

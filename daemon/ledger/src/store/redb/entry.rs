@@ -150,6 +150,7 @@ fn record_row(record: &Record, ids: &Ids) -> RecordRow {
         sidechain: seen.sidechain,
         owner_sidechain: record.owner_sidechain,
         context: seen.who.context.as_deref().map(str::to_owned),
+        task: Some(seen.task.to_string()).filter(|task| !task.is_empty()),
     }
 }
 
@@ -313,6 +314,7 @@ fn record(row: RecordRow, mut name: impl FnMut(u8, u32) -> Result<Name>) -> Resu
         sidechain: row.sidechain,
         line_hash: row.line_hash,
         request_hash: row.request_hash,
+        task: row.task.unwrap_or_default().into(),
         source: Provenance {
             kind: of(KIND_SOURCE)?,
             path: of(KIND_PATH)?,

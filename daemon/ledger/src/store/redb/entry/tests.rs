@@ -39,6 +39,7 @@ fn every_kind_of_entry_comes_back() {
     seen.reported_cost = Some(Pico(i128::MIN));
     (seen.fast, seen.us_region, seen.failed, seen.sidechain) = (true, true, true, true);
     seen.extra_output = 5;
+    seen.task = "t".into();
     seen.who.context = Some("".into());
     let record = Box::new(record);
     let estimate = Estimate {
