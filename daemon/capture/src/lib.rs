@@ -11,6 +11,7 @@ mod scan;
 mod shared;
 mod sink;
 mod source;
+mod sqlite;
 mod status;
 mod tail;
 mod unpack;

@@ -76,9 +76,15 @@ fn log_of(database: &Path) -> PathBuf {
     name.into()
 }
 
-/// The database that a write-ahead log belongs to; any other path is itself.
+/// What ends the name of a database's journal, whose removal ends a write where there is no log.
+const JOURNAL_ENDING: &str = "-journal";
+
+/// The database that a write-ahead log or a journal belongs to; any other path is itself.
 pub(crate) fn without_log(path: PathBuf) -> PathBuf {
-    let main = path.to_str().and_then(|text| text.strip_suffix(LOG_ENDING));
+    let main = path.to_str().and_then(|text| {
+        text.strip_suffix(LOG_ENDING)
+            .or_else(|| text.strip_suffix(JOURNAL_ENDING))
+    });
     main.map(PathBuf::from).unwrap_or(path)
 }
 

@@ -33,6 +33,9 @@ pub const MAX_LINE_BYTES: usize = 256 * 1024 * 1024;
 pub const MAX_DOCUMENT_BYTES: u64 = 128 * 1024 * 1024;
 /// Most that is read of a file beside a transcript, in bytes: a configuration, or a conversation's beginning.
 pub const MAX_BESIDE_BYTES: usize = 8 * 1024 * 1024;
+/// Longest row of another program's database that is read, in bytes, up to its last wanted column: a conversation kept as
+/// one row has some ten megabytes.
+pub const MAX_DATABASE_VALUE: usize = 128 * 1024 * 1024;
 /// Most files under one source: beyond it the rest is reported, not read.
 pub const MAX_FILES: usize = 200_000;
 /// Deepest directory under a source: agents nest four deep.

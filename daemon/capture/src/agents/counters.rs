@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use tokmon_core::Name;
 use tokmon_core::id::Key;
+use tokmon_core::money::Pico;
 use tokmon_core::tokens::Tokens;
 use tokmon_ledger::store::Position;
 
@@ -26,6 +27,8 @@ pub(crate) struct Step {
     pub(crate) key: Key,
     /// The difference.
     pub(crate) tokens: Tokens,
+    /// The difference in what the agent says that it cost; `None` when it says nothing, or nothing new.
+    pub(crate) cost: Option<Pico>,
 }
 
 /// The totals of every session that has one.
@@ -40,6 +43,9 @@ pub(crate) struct Counters {
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Counter {
     total: [u64; 11],
+    /// What it cost, in pico-dollars.
+    #[serde(default)]
+    cost: i64,
     /// How often counting began anew.
     resets: u32,
     /// Hash of the file that told of it last.
@@ -86,8 +92,15 @@ impl Counters {
         changed.filter_map(position).collect()
     }
 
-    /// A total was seen. `None`: it tells nothing new.
-    pub(crate) fn step(&mut self, agent: &str, session: &str, total: Tokens, path: &str) -> Option<Step> {
+    /// A total was seen, and perhaps what it cost so far. `None`: it tells nothing new.
+    pub(crate) fn step(
+        &mut self,
+        agent: &str,
+        session: &str,
+        total: Tokens,
+        cost: Option<Pico>,
+        path: &str,
+    ) -> Option<Step> {
         let name = Name::from(format!("{PREFIX}{agent}/{session}"));
         let told_by = hash(&[path.as_bytes()]);
         let reached = total.to_array();
@@ -95,7 +108,8 @@ impl Counters {
         let mut counter = before.clone().unwrap_or_default();
         let last = Tokens::from_array(counter.total);
         let mut tokens = total;
-        if reached == counter.total {
+        let paid = cost.map_or(counter.cost, |cost| i64::try_from(cost.0).unwrap_or(i64::MAX));
+        if reached == counter.total && paid <= counter.cost {
             return None;
         }
         if total.prompt() >= last.prompt() && total.answer() >= last.answer() {
@@ -113,14 +127,24 @@ impl Counters {
             counter.earlier.remove(0);
         }
         counter.earlier.push(fingerprint(&counter.total));
-        (counter.total, counter.told_by) = (reached, told_by);
-        let led_to = format!("{} {reached:?}", counter.resets);
+        // The cost goes on where the tokens begin anew.
+        let added = if paid < counter.cost {
+            paid
+        } else {
+            paid - counter.cost
+        };
+        (counter.total, counter.cost, counter.told_by) = (reached, paid, told_by);
+        let mut led_to = format!("{} {reached:?}", counter.resets);
+        if paid > 0 {
+            led_to += &format!(" {paid}");
+        }
         self.known.insert(name.clone(), counter);
         self.changed.insert(name);
         tokens.reasoning = tokens.reasoning.min(tokens.output);
-        (tokens.total() > 0).then(|| Step {
+        (tokens.total() > 0 || added > 0).then(|| Step {
             key: Key::new(0, &["running-total", agent, session, &led_to]),
             tokens,
+            cost: (added > 0).then_some(Pico(added.into())),
         })
     }
 }
@@ -144,7 +168,7 @@ mod tests {
     }
 
     fn step(counters: &mut Counters, input: u64, output: u64, path: &str) -> Option<(u64, u64)> {
-        let step = counters.step("droid", "s", tokens(input, output), path)?;
+        let step = counters.step("droid", "s", tokens(input, output), None, path)?;
         Some((step.tokens.input, step.tokens.output))
     }
 
@@ -174,7 +198,24 @@ mod tests {
                 "{input} {output} {path}"
             );
         }
-        assert!(counters.step("droid", "other", tokens(1, 1), "a").is_some());
+        assert!(counters.step("droid", "other", tokens(1, 1), None, "a").is_some());
+    }
+
+    #[test]
+    fn the_cost_is_a_running_total_of_its_own() {
+        let mut counters = Counters::default();
+        let mut step = |input, cost: i128, path| {
+            let cost = (cost > 0).then_some(Pico(cost));
+            let step = counters.step("crush", "s", tokens(input, 0), cost, path)?;
+            Some((step.tokens.input, step.cost.map_or(0, |cost| cost.0)))
+        };
+        assert_eq!(step(100, 7, "a"), Some((100, 7)));
+        assert_eq!(step(100, 7, "a"), None);
+        assert_eq!(step(100, 9, "a"), Some((0, 2)));
+        assert_eq!(step(100, 7, "copy"), None);
+        // Not said this time, and the tokens began anew.
+        assert_eq!(step(130, 0, "a"), Some((30, 0)));
+        assert_eq!(step(10, 10, "a"), Some((10, 1)));
     }
 
     #[test]

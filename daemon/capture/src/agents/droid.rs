@@ -64,7 +64,7 @@ fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
     // Thinking is counted beside the answer.
     tokens.output = tokens.output.saturating_add(tokens.reasoning);
     let session = notes.origin.name_without(".settings.json").to_owned();
-    let Some(step) = notes.since(&session, tokens) else {
+    let Some(step) = notes.since(&session, tokens, None) else {
         return Ok(());
     };
     let started_ms = started.as_deref().and_then(instant).unwrap_or(i64::MIN);

@@ -78,6 +78,11 @@ impl<'a> Reader<'a> {
         Ok(self.at)
     }
 
+    /// Whether the next value begins with this byte.
+    pub(crate) fn next_is(&mut self, byte: u8) -> Result<bool> {
+        Ok(self.peek()? == byte)
+    }
+
     /// Nothing but blanks may follow.
     pub(crate) fn end(&mut self) -> Result<()> {
         match self.peek() {

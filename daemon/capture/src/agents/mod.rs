@@ -7,19 +7,25 @@ mod amp;
 mod claude;
 mod codex;
 mod counters;
+mod crush;
+mod cursor;
+mod database;
 mod droid;
 mod gemini;
 mod google;
+mod goose;
 mod json;
 mod kimi_cli;
 mod kimi_code;
 mod lines;
 mod notes;
+mod opencode;
 mod pi;
 mod qwen;
 #[cfg(test)]
 mod testing;
 mod values;
+mod zed;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -37,6 +43,7 @@ pub(crate) use self::notes::Notes;
 use self::values::Names;
 use crate::pattern;
 use crate::roots::Places;
+use crate::sqlite::Trouble;
 
 /// Every agent, in the order in which they are shown.
 const KNOWN: &[&Format] = &[
@@ -44,6 +51,12 @@ const KNOWN: &[&Format] = &[
     &codex::FORMAT,
     &gemini::FORMAT,
     &qwen::FORMAT,
+    &opencode::OPENCODE,
+    &opencode::KILO_CLI,
+    &cursor::FORMAT,
+    &zed::FORMAT,
+    &goose::FORMAT,
+    &crush::FORMAT,
     &kimi_cli::FORMAT,
     &kimi_code::FORMAT,
     &amp::FORMAT,
@@ -85,7 +98,6 @@ pub(crate) enum Reading {
     /// A whole file that is rewritten, read again when it changes. Calls that have not changed since the last time
     /// are not handed on again.
     Document(ReadDocument),
-    #[expect(dead_code, reason = "the agents with databases come with their reader")]
     /// A database, read again when it or its write-ahead log changes. As with documents, calls that have not changed
     /// are not handed on again; what it has read long ago the reader passes over by [`Notes::state`].
     Database(ReadDatabase),
@@ -95,8 +107,9 @@ pub(crate) enum Reading {
 /// file; one of a part goes to [`Notes::fail`].
 pub(crate) type ReadDocument = fn(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem>;
 
-/// Reads the database at a path into notes, without locking or changing it. A problem is one of the whole file.
-pub(crate) type ReadDatabase = fn(path: &Path, notes: &mut Notes<'_>) -> Result<(), Problem>;
+/// Reads the database at a path into notes, without locking or changing it. What is in the notes counts, also when
+/// there is trouble with the rest of the file.
+pub(crate) type ReadDatabase = fn(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble>;
 
 /// An agent whose files are understood.
 #[derive(Clone)]
@@ -255,6 +268,11 @@ impl Origin {
         let at = names[..names.len() - 1].iter().rposition(|name| *name == dir);
         let from = at.map_or(names.len().saturating_sub(2), |at| at + 1);
         names[from..].to_vec()
+    }
+
+    /// The name of a directory above the file: 1 is the one that it lies in. Empty when there is none.
+    fn folder(&self, above: usize) -> &str {
+        self.path.rsplit(['/', '\\']).nth(above).unwrap_or_default()
     }
 
     /// The beginning, of at most so many bytes, of a file that is named relative to this one's directory.

@@ -1,6 +1,7 @@
 //! What the reader of a document or a database is given besides its bytes, and where it puts what it finds.
 
 use tokmon_core::id::Key;
+use tokmon_core::money::Pico;
 use tokmon_core::observation::Observation;
 use tokmon_core::tokens::Tokens;
 
@@ -19,6 +20,8 @@ pub(crate) struct Notes<'a> {
     /// What the reader left here the last time, for this file; empty the first time and after a new version. At most
     /// half of [`MAX_PARSER_STATE`](tokmon_core::limits::MAX_PARSER_STATE) bytes are kept.
     pub(crate) state: Vec<u8>,
+    /// There is more to read, from the state on: asked again at once, so that not all of it is in memory together.
+    pub(crate) more: bool,
     pub(super) found: Found,
     pub(super) agent: &'a str,
     pub(super) counters: &'a mut Counters,
@@ -38,6 +41,7 @@ impl<'a> Notes<'a> {
             names: Names::default(),
             now_ms,
             state,
+            more: false,
             found: Found::default(),
             agent,
             counters,
@@ -60,15 +64,16 @@ impl<'a> Notes<'a> {
         self.found.fail(offset, problem);
     }
 
-    /// What was used since a running total was seen last, in any file that tells of this session. `None`: nothing.
-    /// The key in the answer is the call's.
-    pub(crate) fn since(&mut self, session: &str, total: Tokens) -> Option<Step> {
+    /// What was used since a running total (and its cost, where that is told) was seen last, in any file that tells of
+    /// this session. `None`: nothing. The key in the answer is the call's.
+    pub(crate) fn since(&mut self, session: &str, total: Tokens, cost: Option<Pico>) -> Option<Step> {
         let session = self.names.get(session);
-        self.counters.step(self.agent, &session, total, &self.origin.path)
+        self.counters
+            .step(self.agent, &session, total, cost, &self.origin.path)
     }
 
-    /// What was found, and the state for the next time.
-    pub(crate) fn close(self) -> (Found, Vec<u8>) {
-        (self.found, self.state)
+    /// What was found, the state for the next time, and whether there is more.
+    pub(crate) fn close(self) -> (Found, Vec<u8>, bool) {
+        (self.found, self.state, self.more)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::counters::Counters;
 use super::lines::{OpenLines, Parser};
-use super::{Found, Notes, Origin, ReadDocument};
+use super::{Found, Notes, Origin, ReadDatabase, ReadDocument};
 use tokmon_core::id::Key;
 
 /// 2026-11-20T09:00:00Z: when files were written last, and a moment before the present.
@@ -63,12 +63,77 @@ impl Documents {
             &mut self.counters,
         );
         let outcome = (self.read)(text.as_bytes(), &mut notes);
-        let (mut found, state) = notes.close();
+        let (mut found, state, _) = notes.close();
         if let Err(problem) = outcome {
             found.fail(0, problem.0);
         }
         self.state = state;
         found
+    }
+}
+
+/// A database in a folder of its own, read again and again as SQLite changes it.
+pub(super) struct Database {
+    pub(super) writer: rusqlite::Connection,
+    read: ReadDatabase,
+    pub(super) origin: Origin,
+    pub(super) counters: Counters,
+    pub(super) state: Vec<u8>,
+    dir: tempfile::TempDir,
+}
+
+impl Database {
+    /// A database at this path below its folder, made by these statements.
+    pub(super) fn new(read: ReadDatabase, path: &str, sql: &str) -> Database {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let writer = rusqlite::Connection::open(&path).unwrap();
+        writer
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = OFF")
+            .unwrap();
+        writer.execute_batch(sql).unwrap();
+        Database {
+            writer,
+            read,
+            origin: origin(path.to_str().unwrap()),
+            counters: Counters::default(),
+            state: Vec::new(),
+            dir,
+        }
+    }
+
+    /// The path that the database's folder has.
+    pub(super) fn dir(&self) -> &str {
+        self.dir.path().to_str().unwrap()
+    }
+
+    pub(super) fn run(&self, sql: &str) {
+        self.writer
+            .execute_batch(sql)
+            .unwrap_or_else(|error| panic!("{error}: {sql}"));
+    }
+
+    /// Reads to the end. What is wrong with all of it is a failure at 0.
+    pub(super) fn read(&mut self) -> Found {
+        let mut all = Found::default();
+        loop {
+            let state = std::mem::take(&mut self.state);
+            let now_ms = WRITTEN_MS + 1_000;
+            let mut notes = Notes::new("agent", &self.origin, now_ms, state, &mut self.counters);
+            let outcome = (self.read)(std::path::Path::new(&*self.origin.path), &mut notes);
+            let (mut found, state, more) = notes.close();
+            if let Err(trouble) = outcome {
+                found.fail(0, trouble.to_string());
+            }
+            self.state = state;
+            all.observations.append(&mut found.observations);
+            all.failures += found.failures;
+            all.shown.append(&mut found.shown);
+            if !more {
+                return all;
+            }
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! Small values that every transcript has: instants, names that repeat, hashes.
 
+use std::sync::Arc;
+
 use tokmon_core::Name;
-use tokmon_core::limits::{MAX_NAME_BYTES, MAX_REPORTED_USD};
+use tokmon_core::limits::{MAX_NAME_BYTES, MAX_REPORTED_USD, MAX_TOKENS_PER_CALL};
 use tokmon_core::money::{PICO_PER_USD, Pico};
+use tokmon_core::observation::Place;
 
 use super::json::{Problem, Reader};
+use crate::sqlite::Value;
 
 /// Reads an RFC 3339 instant as milliseconds since the epoch.
 pub(crate) fn instant(text: &str) -> Option<i64> {
@@ -155,6 +159,53 @@ impl Names {
 /// A cost that an agent may claim; nonsense is left out rather than believed.
 pub(crate) fn reported_cost(text: &str) -> Option<Pico> {
     Pico::parse_usd(text).filter(|cost| (0..=MAX_REPORTED_USD * PICO_PER_USD).contains(&cost.0))
+}
+
+/// What an agent says that a call cost, in dollars. `None` for nothing, which agents also write for calls that a
+/// subscription pays, and for what is no amount.
+pub(crate) fn cost(reader: &mut Reader<'_>) -> Result<Option<Pico>, Problem> {
+    let amount = reader.number_text()?.and_then(reported_cost);
+    Ok(amount.filter(|amount| *amount > Pico::ZERO))
+}
+
+/// The same from a database.
+pub(crate) fn dollars(value: &Value<'_>) -> Option<Pico> {
+    let text = match value {
+        Value::Integer(number) => number.to_string(),
+        // The shortest decimal that is this number: what the agent's own language shows.
+        Value::Real(number) => number.to_string(),
+        Value::Text(text) => text.to_string(),
+        Value::Null | Value::Blob(_) => return None,
+    };
+    reported_cost(&text).filter(|amount| *amount > Pico::ZERO)
+}
+
+/// Most tokens of one session that is believed.
+const MAX_SESSION_TOKENS: u64 = 1_000 * MAX_TOKENS_PER_CALL;
+
+/// What a session used so far, from a database; nothing counts as none. Negative, no number, or beyond belief: a
+/// problem that names the column.
+pub(crate) fn total(value: &Value<'_>, column: &str) -> Result<u64, Problem> {
+    if *value == Value::Null {
+        return Ok(0);
+    }
+    let count = value.integer().and_then(|count| u64::try_from(count).ok());
+    match count.filter(|count| *count <= MAX_SESSION_TOKENS) {
+        Some(count) => Ok(count),
+        None => Err(Problem(format!(
+            "{column} is not a whole number from 0 to {MAX_SESSION_TOKENS}"
+        ))),
+    }
+}
+
+/// The place of a call that a subagent of this kind made.
+pub(crate) fn subagent(kind: &str) -> Option<Arc<Place>> {
+    (!kind.is_empty()).then(|| {
+        Arc::new(Place {
+            subagent: kind.into(),
+            ..Place::default()
+        })
+    })
 }
 
 /// A quick hash of bytes, the same on every machine and in every version. Not for keys.

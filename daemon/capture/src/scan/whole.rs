@@ -13,8 +13,12 @@ use tokmon_core::observation::Observation;
 
 use super::feed::tell_latest;
 use super::{Entry, Form, Mark, Origin, Reading, Scanner, Stat, failure};
-use crate::agents::{Notes, Problem};
+use crate::agents::Notes;
 use crate::sink::{Sink, SinkError};
+use crate::sqlite::Trouble;
+
+/// A write that lasts longer is worth a word.
+const LONG_WRITE_MS: i64 = 60_000;
 
 impl<S: Sink> Scanner<S> {
     /// Reads a document or a database and takes what is new in it.
@@ -25,36 +29,80 @@ impl<S: Sink> Scanner<S> {
         entry: Entry,
         origin: Origin,
     ) -> Result<(), SinkError> {
+        let mut before = entry;
+        loop {
+            let (after, more) = match self.read_part(source, form, &before, &origin) {
+                Some(part) => part,
+                None => return Ok(()),
+            };
+            self.done(source, &origin.path, &before, after.clone());
+            if !more || self.shared.stopping() {
+                return Ok(());
+            }
+            self.flush(source)?;
+            before = after;
+        }
+    }
+
+    /// Reads as much as the reader takes at once. `None`: it cannot be read now.
+    fn read_part(
+        &mut self,
+        source: usize,
+        form: &Form,
+        entry: &Entry,
+        origin: &Origin,
+    ) -> Option<(Entry, bool)> {
         let path = Path::new(&*origin.path);
         let now_ms = self.shared.now_ms();
         let (mut told, state) = Told::unpack(&entry.state);
         let agent = self.roots[source].agent.clone();
-        let mut notes = Notes::new(agent.name(), &origin, now_ms, state, &mut self.counters);
+        let mut notes = Notes::new(agent.name(), origin, now_ms, state, &mut self.counters);
         let read = match form.read {
             Reading::Database(read) => read(path, &mut notes).map(|()| entry.seen),
             Reading::Document(read) => match bytes(path) {
                 // Made a moment ago, and still to be written.
                 Ok((stat, bytes)) if bytes.is_empty() => Ok(stat),
-                Ok((stat, bytes)) if bytes.len() as u64 > MAX_DOCUMENT_BYTES => Err(Problem(format!(
-                    "a document of {} bytes; at most {MAX_DOCUMENT_BYTES} are read",
-                    stat.size
-                ))),
-                Ok((stat, bytes)) => read(&bytes, &mut notes).map(|()| stat),
-                Err(error) if crate::walk::is_gone(&error) => return Ok(()),
-                Err(error) => {
-                    drop(notes);
-                    self.unreadable(source, &origin.path, &error);
-                    return Ok(());
+                Ok((stat, bytes)) if bytes.len() as u64 > MAX_DOCUMENT_BYTES => {
+                    Err(Trouble::Unusable(format!(
+                        "a document of {} bytes; at most {MAX_DOCUMENT_BYTES} are read",
+                        stat.size
+                    )))
                 }
+                Ok((stat, bytes)) => {
+                    let read = read(&bytes, &mut notes).map(|()| stat);
+                    read.map_err(|problem| Trouble::Unusable(problem.0))
+                }
+                Err(error) => Err(error.into()),
             },
-            Reading::Lines(_) => return Ok(()),
+            Reading::Lines(_) => return None,
         };
-        let (mut found, state) = notes.close();
-        // What is broken is not read again until it changes.
-        let stat = read.unwrap_or_else(|problem| {
-            found.fail(0, problem.0);
-            entry.seen
-        });
+        let (mut found, state, more) = notes.close();
+        let stat = match read {
+            // Not to its end: with this time the file counts as changed.
+            Ok(stat) if more => Stat { mtime_ns: 0, ..stat },
+            Ok(stat) => stat,
+            // What is broken is not read again until it changes.
+            Err(Trouble::Unusable(problem)) => {
+                found.fail(0, problem);
+                entry.seen
+            }
+            // What was read counts, and the next look finds the rest.
+            Err(Trouble::Busy) => {
+                if now_ms.saturating_sub(entry.seen.mtime_ms()) > LONG_WRITE_MS {
+                    let error = io::Error::other("it has been in the middle of a write for a while");
+                    self.unreadable(source, &origin.path, &error);
+                }
+                Stat {
+                    mtime_ns: 0,
+                    ..entry.seen
+                }
+            }
+            Err(Trouble::Io(kind, _)) if crate::walk::is_gone(&kind.into()) => return None,
+            Err(Trouble::Io(kind, problem)) => {
+                self.unreadable(source, &origin.path, &io::Error::new(kind, problem));
+                return None;
+            }
+        };
         for (offset, problem) in found.shown {
             self.shared.source(source, |status| {
                 status.show(failure(&origin.path, offset, problem))
@@ -71,7 +119,6 @@ impl<S: Sink> Scanner<S> {
         self.chunk.observations.append(&mut calls);
         self.chunk.positions.append(&mut self.counters.take());
         let after = Entry {
-            seen: stat,
             read: stat,
             mark: Mark {
                 offset: stat.size,
@@ -82,8 +129,9 @@ impl<S: Sink> Scanner<S> {
             failures: found.failures,
             ..entry.clone()
         };
-        self.done(source, &origin.path, &entry, after);
-        Ok(())
+        // A document may have changed between the look at its directory and the reading.
+        let seen = if stat.mtime_ns == 0 { entry.seen } else { stat };
+        Some((Entry { seen, ..after }, more))
     }
 }
 

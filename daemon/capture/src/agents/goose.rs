@@ -1,0 +1,236 @@
+//! Goose: `sessions/sessions.db`, in which a row for each session holds what it has used so far.
+//!
+//! What was used between two looks goes to the model that is set at the second. There is no split of what was read
+//! from the cache, so all of the prompt counts as sent anew. Thinking stands in the total alone.
+
+use std::path::{Path, PathBuf};
+
+use tokmon_core::money::Pico;
+use tokmon_core::tokens::Tokens;
+
+use super::database::{Parsed, settled};
+use super::json::{Problem, Reader};
+use super::values::{dollars, instant, subagent, total};
+use super::{Form, Format, Notes, Reading};
+use crate::roots::Places;
+use crate::sqlite::{Row, Trouble};
+
+/// See the module.
+pub(super) const FORMAT: Format = Format {
+    name: "goose",
+    version: 1,
+    places,
+    forms: &[Form {
+        files: "sessions.db",
+        kind: "goose-database",
+        read: Reading::Database(read),
+    }],
+};
+
+fn places(at: &Places<'_>) -> Vec<PathBuf> {
+    let mut data = match at.var("GOOSE_PATH_ROOT") {
+        Some(root) => vec![root.join("data")],
+        None => vec![at.data().join("goose"), at.data().join("Block/goose")],
+    };
+    if cfg!(target_os = "macos") {
+        data.push(at.app_data().join("goose"));
+        data.push(at.app_data().join("Block/goose"));
+    }
+    data.iter().map(|data| data.join("sessions")).collect()
+}
+
+/// What a row says.
+struct Session {
+    id: String,
+    tokens: Tokens,
+    cost: Option<Pico>,
+    model: String,
+    provider: String,
+    project: String,
+    updated_ms: Option<i64>,
+    kind: String,
+}
+
+const NEEDED: [&str; 3] = ["id", "accumulated_input_tokens", "accumulated_output_tokens"];
+const KNOWN: [&str; 7] = [
+    "accumulated_total_tokens",
+    "accumulated_cost",
+    "model_config_json",
+    "provider_name",
+    "working_dir",
+    "updated_at",
+    "session_type",
+];
+
+fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
+    let sessions = settled(path, |snapshot| {
+        let table = snapshot.table("sessions", &NEEDED, &KNOWN)?;
+        let mut sessions: Vec<Parsed<Session>> = Vec::new();
+        snapshot.rows(&table, i64::MIN, |row| {
+            sessions.push((row.id, session(row)));
+            Ok(true)
+        })?;
+        Ok(sessions)
+    })?;
+    for (row, session) in sessions {
+        let session = match session {
+            Ok(session) => session,
+            Err(problem) => {
+                notes.fail(row.cast_unsigned(), problem.0);
+                continue;
+            }
+        };
+        let Some(step) = notes.since(&session.id, session.tokens, session.cost) else {
+            continue;
+        };
+        let at_ms = session
+            .updated_ms
+            .unwrap_or(notes.origin.mtime_ms)
+            .min(notes.now_ms);
+        let mut seen = notes.call(step.key, at_ms, &session.id, &session.model);
+        if !session.provider.is_empty() {
+            seen.provider = notes.names.get(&session.provider);
+        }
+        seen.who.project = notes.names.get(&session.project);
+        if session.kind == "sub_agent" {
+            seen.sidechain = true;
+            seen.place = subagent(&session.kind);
+        }
+        seen.tokens = step.tokens;
+        seen.reported_cost = step.cost;
+        seen.source.offset = row.cast_unsigned();
+        notes.book(seen);
+    }
+    Ok(())
+}
+
+fn session(row: &Row<'_>) -> Result<Session, Problem> {
+    let text = |at| -> Result<String, Problem> { Ok(row.value(at)?.text().unwrap_or_default().to_owned()) };
+    let input = total(&row.value(1)?, NEEDED[1])?;
+    let output = total(&row.value(2)?, NEEDED[2])?;
+    let all = total(&row.value(3)?, KNOWN[0])?;
+    let thinking = all.saturating_sub(input.saturating_add(output));
+    // With nothing but a total there is no telling what is what.
+    let tokens = if input == 0 && output == 0 {
+        Tokens {
+            input: all,
+            ..Tokens::default()
+        }
+    } else {
+        Tokens {
+            input,
+            output: output.saturating_add(thinking),
+            reasoning: thinking,
+            ..Tokens::default()
+        }
+    };
+    let config = text(5)?;
+    Ok(Session {
+        id: text(0)?,
+        tokens,
+        cost: dollars(&row.value(4)?),
+        model: model(config.as_bytes()),
+        provider: text(6)?,
+        project: text(7)?,
+        updated_ms: instant_of(&text(8)?),
+        kind: text(9)?,
+    })
+}
+
+/// The name in a model's configuration.
+fn model(config: &[u8]) -> String {
+    let mut name = String::new();
+    // A broken configuration names no model.
+    drop(Reader::new(config).object(|reader, key| {
+        match key {
+            b"model_name" => name = reader.plain()?,
+            _ => reader.skip()?,
+        }
+        Ok(())
+    }));
+    name
+}
+
+/// SQLite's own form, `2026-11-20 09:01:00`, is in UTC.
+fn instant_of(text: &str) -> Option<i64> {
+    instant(text).or_else(|| instant(&format!("{}Z", text.replacen(' ', "T", 1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::testing::{Database, rows};
+
+    const SCHEMA: &str = "CREATE TABLE sessions(id TEXT PRIMARY KEY, name TEXT NOT NULL DEFAULT '',
+        session_type TEXT NOT NULL DEFAULT 'user', working_dir TEXT NOT NULL, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+        updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, total_tokens INTEGER, input_tokens INTEGER, output_tokens INTEGER,
+        accumulated_total_tokens INTEGER, accumulated_input_tokens INTEGER, accumulated_output_tokens INTEGER,
+        accumulated_cost REAL, provider_name TEXT, model_config_json TEXT);
+        INSERT INTO sessions(id, working_dir, updated_at, model_config_json, provider_name) VALUES
+        ('20261120_1', '/w/app', '2026-11-20 08:30:00', '{\"model_name\":\"gpt-5.4\",\"context_limit\":null}', 'openai');";
+
+    fn set(database: &Database, total: &str, input: &str, output: &str, cost: &str) {
+        database.run(&format!(
+            "UPDATE sessions SET accumulated_total_tokens = {total}, accumulated_input_tokens = {input},
+             accumulated_output_tokens = {output}, accumulated_cost = {cost}"
+        ));
+    }
+
+    #[test]
+    fn differences_go_to_the_model_of_the_moment() {
+        let mut database = Database::new(read, "sessions.db", SCHEMA);
+        assert_eq!(rows(&database.read()), [""; 0]);
+        set(&database, "1500", "1200", "300", "0.25");
+        let found = database.read();
+        assert_eq!(rows(&found), ["20261120_1 gpt-5.4 1200+300 r0 w0"]);
+        let call = &found.observations[0];
+        assert_eq!(
+            (&*call.who.project, &*call.provider, call.at_ms),
+            ("/w/app", "openai", 1_795_163_400_000)
+        );
+        assert_eq!(call.reported_cost, Pico::parse_usd("0.25"));
+        database.run("UPDATE sessions SET model_config_json = '{\"model_name\":\"claude-opus-4-8\"}', provider_name = ''");
+        assert_eq!(rows(&database.read()), [""; 0]);
+        set(&database, "1700", "1300", "360", "0.75");
+        let found = database.read();
+        assert_eq!(
+            rows(&found),
+            ["20261120_1 claude-opus-4-8 100+100 r0 w0 reasoning 40"]
+        );
+        assert_eq!(&*found.observations[0].provider, "anthropic");
+        assert_eq!(found.observations[0].reported_cost, Pico::parse_usd("0.5"));
+        // A new version of the reader, or a copy elsewhere, begins without its state; the totals are still known.
+        database.state.clear();
+        database.origin.user = "bob".into();
+        assert_eq!(rows(&database.read()), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_and_nonsense() {
+        for (total, input, output, wanted, failures) in [
+            ("NULL", "NULL", "NULL", None, 0),
+            ("90", "NULL", "NULL", Some("20261120_1 gpt-5.4 90+0 r0 w0"), 0),
+            ("0", "10.0", "'5'", Some("20261120_1 gpt-5.4 10+5 r0 w0"), 0),
+            ("5", "-1", "5", None, 1),
+            ("5", "'many'", "5", None, 1),
+            ("5", "9223372036854775807", "5", None, 1),
+        ] {
+            let mut database = Database::new(read, "sessions.db", SCHEMA);
+            set(&database, total, input, output, "NULL");
+            let found = database.read();
+            let wanted: Vec<&str> = wanted.into_iter().collect();
+            assert_eq!(
+                (rows(&found), found.failures),
+                (wanted.iter().map(|row| (*row).to_owned()).collect(), failures)
+            );
+        }
+        let found = Database::new(read, "sessions.db", "CREATE TABLE sessions(id TEXT)").read();
+        assert!(
+            found.shown[0]
+                .1
+                .contains("no column \"accumulated_input_tokens\""),
+            "{:?}",
+            found.shown
+        );
+    }
+}
