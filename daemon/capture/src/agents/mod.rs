@@ -5,6 +5,7 @@
 
 mod amp;
 mod claude;
+mod cline;
 mod codex;
 mod counters;
 mod crush;
@@ -53,6 +54,10 @@ const KNOWN: &[&Format] = &[
     &qwen::FORMAT,
     &opencode::OPENCODE,
     &opencode::KILO_CLI,
+    &cline::CLINE,
+    &cline::ROO_CODE,
+    &cline::KILO_CODE,
+    &cline::CLINE_CLI,
     &cursor::FORMAT,
     &zed::FORMAT,
     &goose::FORMAT,

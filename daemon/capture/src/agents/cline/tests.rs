@@ -1,0 +1,213 @@
+//! Tasks and sessions, and what is right to make of them.
+
+use super::*;
+use crate::agents::Beside;
+use crate::agents::testing::{Documents, document, keys, rows};
+
+const TASK_PATH: &str = "/g/saoudrizwan.claude-dev/tasks/1795160000000/ui_messages.json";
+
+fn say(ts: i64, say: &str, text: &str) -> String {
+    let text = serde_json::to_string(text).unwrap();
+    format!(r#"{{"ts":{ts},"type":"say","say":"{say}","text":{text}}}"#)
+}
+
+fn request(ts: i64, input: u64, output: u64) -> String {
+    let text = format!(
+        r#"{{"request":"<task>x</task>","tokensIn":{input},"tokensOut":{output},"cacheReads":4000,"cacheWrites":300,"cost":0.0041}}"#
+    );
+    say(ts, "api_req_started", &text)
+}
+
+fn list(messages: &[String]) -> String {
+    format!("[{}]", messages.join(","))
+}
+
+fn tasks() -> Documents {
+    let mut tasks = Documents::new(task::read, TASK_PATH);
+    tasks.origin.beside = Beside(|path, _| {
+        let conversation = r#"[{"role":"user","ts":900,"content":[{"type":"text","text":"<environment_details>\n<model>anthropic/claude-sonnet-5</model>"}]},{"role":"assistant","ts":950,"content":"<model>x\"y</model>"},{"role":"user","ts":90000,"content":"<slug>a</slug><model>gpt-5.4</model>"},{"role":"#;
+        path.ends_with("1795160000000/api_conversation_history.json")
+            .then(|| conversation.as_bytes().to_vec())
+    });
+    tasks
+}
+
+#[test]
+fn a_request_counts_when_it_has_ended() {
+    let mut tasks = tasks();
+    let open = say(1_000, "api_req_started", r#"{"request":"x"}"#);
+    assert_eq!(rows(&tasks.read(&list(std::slice::from_ref(&open)))), [""; 0]);
+    let text = list(&[
+        request(1_000, 150, 90),
+        say(1_001, "text", "hello"),
+        request(90_500, 10, 5),
+    ]);
+    let found = tasks.read(&text);
+    assert_eq!(
+        rows(&found),
+        [
+            "1795160000000 anthropic/claude-sonnet-5 150+90 r4000 w300",
+            "1795160000000 gpt-5.4 10+5 r4000 w300"
+        ]
+    );
+    assert_eq!(
+        found.observations[0].reported_cost,
+        tokmon_core::money::Pico::parse_usd("0.0041")
+    );
+    // The same task in another editor.
+    let elsewhere = "/other/saoudrizwan.claude-dev/tasks/1795160000000/ui_messages.json";
+    assert_eq!(keys(&document(task::read, elsewhere, &text)), keys(&found));
+    // A request whose model is known is the better record of it.
+    let unnamed = document(task::read, elsewhere, &text);
+    assert!(found.observations[0].rank() > unnamed.observations[0].rank());
+}
+
+#[test]
+fn removed_requests_are_counted_once() {
+    let removed = |ts, input, output| {
+        let text = format!(
+            r#"{{"tokensIn":{input},"tokensOut":{output},"cacheReads":8000,"cacheWrites":600,"cost":0.0082}}"#
+        );
+        say(ts, "deleted_api_reqs", &text)
+    };
+    // What was booked before it went.
+    let mut live = tasks();
+    let all = [
+        request(1_000, 150, 90),
+        request(2_000, 10, 5),
+        request(3_000, 7, 3),
+    ];
+    assert_eq!(rows(&live.read(&list(&all))).len(), 3);
+    assert_eq!(rows(&live.read(&list(&all[..1]))).len(), 1);
+    let after = list(&[all[0].clone(), removed(4_000, 17, 8)]);
+    assert_eq!(rows(&live.read(&after)).len(), 1);
+    // Nobody was there when it went.
+    let late = tasks().read(&after);
+    assert_eq!(
+        rows(&late),
+        [
+            "1795160000000 anthropic/claude-sonnet-5 150+90 r4000 w300",
+            "1795160000000 anthropic/claude-sonnet-5 17+8 r8000 w600"
+        ]
+    );
+    // One that was never booked is in a later sum.
+    let more = list(&[all[0].clone(), removed(4_000, 17, 8), removed(5_000, 100, 50)]);
+    assert_eq!(
+        rows(&live.read(&more))[1],
+        "1795160000000 anthropic/claude-sonnet-5 100+50 r8000 w600"
+    );
+    assert_eq!(rows(&live.read(&more)).len(), 1);
+}
+
+#[test]
+fn figures_as_they_come() {
+    for (what, text, wanted) in [
+        ("nothing", "{}", None),
+        ("zeros", r#"{"tokensIn":0,"tokensOut":0,"cost":0}"#, None),
+        ("a cost alone", r#"{"cost":0.01}"#, Some("0+0 r0 w0")),
+        ("nulls", r#"{"tokensIn":null,"tokensOut":3}"#, Some("0+3 r0 w0")),
+        (
+            "cache outside",
+            r#"{"tokensIn":150,"cacheReads":4000}"#,
+            Some("150+0 r4000 w0"),
+        ),
+        (
+            "Cline never counts it in",
+            r#"{"tokensIn":5000,"cacheReads":4000}"#,
+            Some("5000+0 r4000 w0"),
+        ),
+        (
+            "OpenAI's rules",
+            r#"{"apiProtocol":"openai","tokensIn":5000,"cacheReads":4000}"#,
+            Some("1000+0 r4000 w0"),
+        ),
+        (
+            "Anthropic's, later",
+            r#"{"apiProtocol":"anthropic","tokensIn":4400,"cacheReads":4000,"cacheWrites":300}"#,
+            Some("100+0 r4000 w300"),
+        ),
+        (
+            "Anthropic's, earlier",
+            r#"{"apiProtocol":"anthropic","tokensIn":4,"cacheReads":4000}"#,
+            Some("4+0 r4000 w0"),
+        ),
+        ("not JSON yet", "", None),
+    ] {
+        let found = document(
+            task::read,
+            TASK_PATH,
+            &list(&[say(1_000, "api_req_started", text)]),
+        );
+        let wanted: Vec<String> = wanted
+            .iter()
+            .map(|row| format!("1795160000000 unknown {row}"))
+            .collect();
+        assert_eq!((rows(&found), found.failures), (wanted, 0), "{what}");
+    }
+    let subagents = say(
+        1_000,
+        "subagent_usage",
+        r#"{"source":"subagents","tokensIn":7,"tokensOut":1}"#,
+    );
+    let found = document(task::read, TASK_PATH, &list(&[subagents]));
+    assert_eq!(
+        &*found.observations[0].place.as_ref().unwrap().subagent,
+        "subagents"
+    );
+}
+
+#[test]
+fn what_is_broken_costs_only_itself() {
+    let bad = [
+        say(1_000, "api_req_started", r#"{"tokensIn":-1}"#),
+        say(1_000, "api_req_started", r#"{"tokensIn":"#),
+        r#"{"say":"api_req_started","text":"{\"tokensIn\":1}"}"#.to_owned(),
+    ];
+    for bad in bad {
+        let found = document(
+            task::read,
+            TASK_PATH,
+            &list(&["null".into(), bad.clone(), request(2_000, 1, 1)]),
+        );
+        assert_eq!((rows(&found).len(), found.failures), (1, 1), "{bad}");
+    }
+    for whole in ["", "{}", "[{]", "[", "7"] {
+        assert!(document(task::read, TASK_PATH, whole).failures > 0, "{whole}");
+    }
+}
+
+#[test]
+fn sessions_of_the_command_line() {
+    let message = r#"{"id":"m1","ts":1795164520000,"role":"assistant","modelInfo":{"id":"claude-sonnet-5","provider":"anthropic"},"metrics":{"inputTokens":150,"outputTokens":90,"cacheReadTokens":4000,"cacheWriteTokens":300,"cost":0.0041}}"#;
+    let session =
+        |message: &str| format!(r#"{{"version":1,"messages":[{{"id":"m0","role":"user"}},{message}]}}"#);
+    let mut sessions = Documents::new(session::read, "/d/sessions/s1/s1.messages.json");
+    sessions.origin.beside = Beside(|path, _| {
+        path.ends_with("s1/s1.json").then(|| {
+            br#"{"cwd":"/w/app","parentSessionId":"s0","metadata":{"usage":{"inputTokens":999}}}"#.to_vec()
+        })
+    });
+    let found = sessions.read(&session(message));
+    assert_eq!(rows(&found), ["s1 claude-sonnet-5 150+90 r4000 w300"]);
+    assert_eq!(&*found.observations[0].who.project, "/w/app");
+    assert!(found.observations[0].sidechain);
+    // A fork has it too.
+    let fork = document(
+        session::read,
+        "/d/sessions/s2/s2.messages.json",
+        &session(message),
+    );
+    assert_eq!(keys(&fork), keys(&found));
+    let unknown = document(
+        session::read,
+        "/d/s3/s3.messages.json",
+        &session(&message.replace("1795164520000", "null")),
+    );
+    assert_eq!((unknown.observations.len(), unknown.failures), (1, 0));
+    let broken = document(
+        session::read,
+        "/d/s3/s3.messages.json",
+        &session(&message.replace(":90,", ":-90,")),
+    );
+    assert_eq!((broken.observations.len(), broken.failures), (0, 1));
+}
