@@ -225,3 +225,71 @@ fn waste_and_tips_and_export_answer_from_the_records() {
         assert!(explained.stdout.contains(rule), "{rule} in {}", explained.stdout);
     }
 }
+
+#[test]
+fn calls_are_grouped_and_chosen_by_where_they_were_made() {
+    let env = Env::with_clock(NOON);
+    env.start_daemon();
+    for (key, branch, commit, subagent, mcp) in [
+        ("1", "main", "0a1b2c3d4e5f", "", ""),
+        ("2", "main", "ffffffff0000", "Explore", ""),
+        ("3", "feature", "0a1b2c3d4e5f", "", "github"),
+        ("4", "", "", "", ""),
+    ] {
+        let usage = ["record", "--model", "gpt-5", "--input", "1000", "--key", key];
+        let place = [
+            "--branch",
+            branch,
+            "--commit",
+            commit,
+            "--subagent",
+            subagent,
+            "--mcp",
+            mcp,
+        ];
+        let id = ["--request-id", "req_1", "--at", "2026-11-20T11:00:00Z"];
+        env.ctl_json(&[&usage[..], &place, &id].concat());
+    }
+    let rows = |by: &str, more: &[&str], column: &str| {
+        let report = env.ctl_json(&[&["report", by][..], more].concat());
+        let mut rows = columns(&report, &[column, "requests"]);
+        rows.sort_by_key(|row| row.to_string());
+        rows
+    };
+    assert_eq!(
+        rows("branch", &[], "branch"),
+        [json!(["", 1]), json!(["feature", 1]), json!(["main", 2])]
+    );
+    assert_eq!(
+        rows("commit", &["--branch", "main"], "commit"),
+        [json!(["0a1b2c3d4e5f", 1]), json!(["ffffffff0000", 1])]
+    );
+    assert_eq!(
+        rows("mcp", &["--commit", "0a1b2c3"], "mcp_server"),
+        [json!(["", 1]), json!(["github", 1])]
+    );
+    assert_eq!(
+        rows("subagent", &["--subagent", "Explore"], "subagent"),
+        [json!(["Explore", 1])]
+    );
+    let daily = env.ctl_json(&["report", "--by", "daily", "--branch", "main"]);
+    assert_eq!(columns(&daily, &["date", "requests"]), [json!(["2026-11-20", 2])]);
+
+    let log = env.ctl_json(&["log", "--mcp", "github"]);
+    let record = &log["records"][0];
+    assert_eq!(record["request_id"], "req_1");
+    assert_eq!(
+        (&record["branch"], &record["commit"]),
+        (&json!("feature"), &json!("0a1b2c3d4e5f"))
+    );
+    let explained = env.ctl(&["explain", &record["seq"].to_string()]).success().stdout;
+    let lines: Vec<&str> = explained.lines().map(str::trim).collect();
+    assert!(
+        lines.contains(&"place    branch feature, commit 0a1b2c3d4e5f, MCP server github"),
+        "{explained}"
+    );
+    assert!(lines.contains(&"request  req_1"), "{explained}");
+    // No budget is bounded by a branch: it is said, not passed over.
+    env.ctl(&["report", "branch", "--branch", &"x".repeat(2_000)])
+        .exits(64);
+}

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokmon_client::Client;
 use tokmon_client::v1::{
-    AppliedPrice, CostParts, ExplainRequest, ExplainResponse, Explained, Source, Tokens,
+    AppliedPrice, CostParts, ExplainRequest, ExplainResponse, Explained, Place, Source, Tokens,
 };
 
 use crate::context::Context;
@@ -186,6 +186,12 @@ fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
     if let Some(source) = &r.source {
         lines.push(format!("from     {}", place(source)));
     }
+    if let Some(place) = u.place.as_ref().map(where_made).filter(|text| !text.is_empty()) {
+        lines.push(format!("place    {place}"));
+    }
+    if !u.request_id.is_empty() {
+        lines.push(format!("request  {}", u.request_id));
+    }
     if r.estimated_extra_output > 0 {
         lines.push(format!(
             "note     the agent's figure leaves out about {} output tokens; they are not counted",
@@ -220,6 +226,21 @@ fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
     }
     out.push('\n');
     out
+}
+
+/// Where the call was made, as far as it is known.
+fn where_made(p: &Place) -> String {
+    let short: String = p.commit.chars().take(12).collect();
+    let parts = [
+        ("branch", p.branch.as_str()),
+        ("commit", &short),
+        ("subagent", &p.subagent),
+        ("skill", &p.skill),
+        ("MCP server", &p.mcp_server),
+    ];
+    let named = parts.into_iter().filter(|(_, value)| !value.is_empty());
+    let texts: Vec<String> = named.map(|(name, value)| format!("{name} {value}")).collect();
+    texts.join(", ")
 }
 
 /// The tokens, without the kinds that there are none of.

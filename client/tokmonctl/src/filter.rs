@@ -26,6 +26,21 @@ pub(crate) struct Only {
     /// Only this provider; may be repeated
     #[arg(long, value_name = "NAME")]
     provider: Vec<String>,
+    /// Only this git branch; may be repeated
+    #[arg(long, value_name = "NAME")]
+    branch: Vec<String>,
+    /// Only this git commit, whole or its first 7 characters or more; may be repeated
+    #[arg(long, value_name = "HASH")]
+    commit: Vec<String>,
+    /// Only this kind of subagent; may be repeated
+    #[arg(long, value_name = "NAME")]
+    subagent: Vec<String>,
+    /// Only this skill; may be repeated
+    #[arg(long, value_name = "NAME")]
+    skill: Vec<String>,
+    /// Only this MCP server; may be repeated
+    #[arg(long, value_name = "NAME")]
+    mcp: Vec<String>,
 }
 
 impl Only {
@@ -39,6 +54,11 @@ impl Only {
             tools: self.tool.clone(),
             users: self.user.clone(),
             providers: self.provider.clone(),
+            branches: self.branch.clone(),
+            commits: self.commit.clone(),
+            subagents: self.subagent.clone(),
+            skills: self.skill.clone(),
+            mcp_servers: self.mcp.clone(),
         };
         (filter != Filter::default()).then_some(filter)
     }

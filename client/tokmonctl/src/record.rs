@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokmon_client::v1::{Confidence, Money, RecordOutcome, RecordRequest, RecordResponse, Tokens, Usage};
+use tokmon_client::v1::{
+    Confidence, Money, Place, RecordOutcome, RecordRequest, RecordResponse, Tokens, Usage,
+};
 
 use crate::args::from_to;
 use crate::context::Context;
@@ -89,6 +91,31 @@ pub(crate) struct Args {
     /// An embedding answered from the caller's own cache
     #[arg(long, requires = "embedding")]
     cache_hit: bool,
+    /// The provider's id of the request or response
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    request_id: String,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Where exactly the call was made.
+#[derive(Debug, clap::Args)]
+struct PlaceArgs {
+    /// Git branch
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    branch: String,
+    /// Git commit
+    #[arg(long, value_name = "HASH", default_value = "", hide_default_value = true)]
+    commit: String,
+    /// Kind of subagent that made the call
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    subagent: String,
+    /// Skill or slash command that the call served
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    skill: String,
+    /// MCP server of the tool
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    mcp: String,
 }
 
 /// Most tokens in one bucket of one call; the daemon refuses more.
@@ -144,6 +171,14 @@ fn usage(args: &Args) -> Usage {
         embedding: args.embedding,
         cache_hit: args.cache_hit,
         task: args.task.clone(),
+        request_id: args.request_id.clone(),
+        place: Some(Place {
+            branch: args.place.branch.clone(),
+            commit: args.place.commit.clone(),
+            subagent: args.place.subagent.clone(),
+            skill: args.place.skill.clone(),
+            mcp_server: args.place.mcp.clone(),
+        }),
     }
 }
 

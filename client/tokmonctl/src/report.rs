@@ -17,8 +17,11 @@ use crate::totals::{Line, ModelPart, Report, Sum};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to group by
-    #[arg(value_enum, default_value = "daily")]
+    #[arg(value_enum, default_value = "daily", conflicts_with = "by_flag")]
     by: By,
+    /// The same as a flag
+    #[arg(long = "by", value_enum, value_name = "BY", hide_possible_values = true)]
+    by_flag: Option<By>,
     #[command(flatten)]
     span: Span,
     #[command(flatten)]
@@ -78,6 +81,20 @@ pub(crate) enum By {
     User,
     /// By provider
     Provider,
+    /// By git branch
+    #[value(alias = "branches")]
+    Branch,
+    /// By git commit
+    #[value(alias = "commits")]
+    Commit,
+    /// By kind of subagent; calls of the main agent have none
+    #[value(alias = "subagents")]
+    Subagent,
+    /// By skill or slash command
+    #[value(alias = "skills")]
+    Skill,
+    /// By MCP server
+    Mcp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -115,6 +132,11 @@ impl By {
             By::HourOfDay => &[(Grouping::HourOfDay, "hour_of_day")],
             By::User => &[(Grouping::User, "user")],
             By::Provider => &[(Grouping::Provider, "provider")],
+            By::Branch => &[(Grouping::Branch, "branch"), (Grouping::Project, "project")],
+            By::Commit => &[(Grouping::Commit, "commit"), (Grouping::Project, "project")],
+            By::Subagent => &[(Grouping::Subagent, "subagent")],
+            By::Skill => &[(Grouping::Skill, "skill")],
+            By::Mcp => &[(Grouping::Mcp, "mcp_server")],
             // Blocks are no grouping: they have a verb of their own.
             By::Blocks => &[],
         }
@@ -157,7 +179,8 @@ impl Question {
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let client = context.client().await?;
     let window = args.span.window(&client).await?;
-    if args.by == By::Blocks {
+    let by = args.by_flag.unwrap_or(args.by);
+    if by == By::Blocks {
         let request = tokmon_client::v1::BlocksRequest {
             window,
             timezone: args.span.zone_name(),
@@ -169,7 +192,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return blocks::show(&client, request, &zone, context, args.csv).await;
     }
     let question = Question {
-        by: args.by,
+        by,
         window,
         timezone: args.span.zone_name(),
         filter: args.only.filter(),
@@ -183,7 +206,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if args.csv {
         return show::print(&show::csv::report(&report));
     }
-    let zone = if args.by == By::Session {
+    let zone = if by == By::Session {
         Some(args.span.zone(&client).await?)
     } else {
         None

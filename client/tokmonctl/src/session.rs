@@ -41,7 +41,7 @@ enum Verb {
         #[command(flatten)]
         span: Span,
         #[command(flatten)]
-        only: Only,
+        only: Box<Only>,
         /// How many
         #[arg(short = 'n', long, value_name = "N", default_value = "20", value_parser = crate::args::from_to::<u32>(1, 1000), allow_negative_numbers = true)]
         limit: u32,

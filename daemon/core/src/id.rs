@@ -4,6 +4,11 @@
 ///
 /// `day` only gives keys locality on disk; it must be the same in every copy of the call. Sources whose
 /// copies may carry other timestamps (Claude Code's resumed sessions) use day 0.
+///
+/// Files make keys from what identifies a call in every copy of the file. Telemetry that carries the provider's id of
+/// the request or response uses [`Key::of_request`]; without one, the source's kind, the session, the event's own time
+/// and number (or the span's id), and the token figures, on the day of the event. Two sources need not come to the same
+/// key for the same call: what they know in common (`request_id`, or else the figures) joins them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Days since the Unix epoch, or 0.
@@ -23,6 +28,11 @@ impl Key {
         let mut hash = [0; 12];
         hash.copy_from_slice(&hasher.finalize().as_bytes()[..12]);
         Key { day, hash }
+    }
+
+    /// The key of a call that its source knows by the provider's id of the request or response.
+    pub fn of_request(request_id: &str) -> Key {
+        Key::new(0, &["request", request_id])
     }
 
     /// The day of an instant, for keys whose time is part of their identity.

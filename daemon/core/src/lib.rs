@@ -16,6 +16,7 @@ pub mod merge;
 pub mod model;
 pub mod money;
 pub mod observation;
+pub mod place;
 pub mod price;
 pub mod refusal;
 pub mod report;

@@ -6,9 +6,12 @@
 //! what arrived first, with one documented exception: between two lines that say the same, two owners of the same
 //! instant, or two tools named by one call, the one that is there already stays.
 
+use std::sync::Arc;
+
 use crate::Name;
 use crate::entry::{AmendReason, Record};
 use crate::observation::{Attribution, Observation};
+use crate::place::Place;
 
 /// What is known of a call so far: its best observation and its owner.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,6 +96,8 @@ pub fn merge(known: &mut Candidate, new: Candidate) -> Verdict {
         context: old_who.context.clone().or_else(|| new_who.context.clone()),
     };
     let task = first_said(&known.seen.task, &new.seen.task);
+    let request_id = first_said(&known.seen.request_id, &new.seen.request_id);
+    let place = first_known(&known.seen.place, &new.seen.place);
     let loss = if same_line(&known.seen, &new.seen) {
         Loss::Reread
     } else if same_usage(&known.seen, &new.seen) {
@@ -101,7 +106,10 @@ pub fn merge(known: &mut Candidate, new: Candidate) -> Verdict {
         Loss::Weaker
     };
     let better = !same_usage(&known.seen, &new.seen) && new.seen.rank() > known.seen.rank();
-    let attributed = who != known.seen.who || task != known.seen.task;
+    let attributed = who != known.seen.who
+        || task != known.seen.task
+        || request_id != known.seen.request_id
+        || place != known.seen.place;
     if new_owns {
         known.owner_at_ms = new.owner_at_ms;
         known.owner_sidechain = new.owner_sidechain;
@@ -112,10 +120,14 @@ pub fn merge(known: &mut Candidate, new: Candidate) -> Verdict {
         known.seen.key = key;
         known.seen.source.lines = lines;
         known.seen.who = who;
+        known.seen.request_id = request_id;
+        known.seen.place = place;
         known.seen.task = task;
         return Verdict::Replaced;
     }
     known.seen.who = who;
+    known.seen.request_id = request_id;
+    known.seen.place = place;
     known.seen.task = task;
     if attributed {
         Verdict::Attributed(loss)
@@ -129,6 +141,21 @@ fn first_said(first: &Name, second: &Name) -> Name {
         second.clone()
     } else {
         first.clone()
+    }
+}
+
+/// Of each part of the place what was said first. What adds nothing leaves the shared value as it is.
+fn first_known(first: &Option<Arc<Place>>, second: &Option<Arc<Place>>) -> Option<Arc<Place>> {
+    match (first, second) {
+        (Some(first), Some(second)) if first != second => {
+            let both = first.or(second);
+            Some(if both == **first {
+                first.clone()
+            } else {
+                Arc::new(both)
+            })
+        }
+        (first, second) => first.clone().or_else(|| second.clone()),
     }
 }
 

@@ -5,9 +5,24 @@ use std::sync::Arc;
 use crate::Name;
 use crate::id::Key;
 use crate::money::Pico;
+pub use crate::place::Place;
 use crate::tokens::Tokens;
 
 /// One call to a model, as one source saw it. The default knows nothing: sources fill in what they saw.
+///
+/// Several sources may see the same call: a transcript, telemetry, a statusline, an MCP log, a caller of the API. What
+/// they must fill in, so that the ledger can tell that it is one call:
+///
+/// | field | what it must be |
+/// |---|---|
+/// | `source.kind` | which witness it is, see [`Provenance::kind`]; calls of one kind are never joined by their figures |
+/// | `key` | the same whenever this source tells of this call again (a resent export, a file that is read anew); see [`Key`] |
+/// | `request_id` | the provider's id of the request or response as the agent names it, in full, if it is known |
+/// | `who.agent`, `who.session` | as the agent's transcripts call them; an unknown session is left empty |
+/// | `model` | as the provider gave it, not shortened |
+/// | `tokens` | disjoint buckets; one that the source does not know stays 0, and `confidence` says so |
+/// | `at_ms` | when the call ended, by the agent's clock |
+/// | `reported_cost` | what the agent said that it cost, if it did |
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observation {
     /// What makes the call unique.
@@ -53,21 +68,6 @@ pub struct Observation {
     pub place: Option<Arc<Place>>,
     /// Where it was read.
     pub source: Provenance,
-}
-
-/// Where exactly a call was made. What the source does not know is empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// The git branch at that time.
-    pub branch: Name,
-    /// The git commit at that time, in hexadecimal.
-    pub commit: Name,
-    /// The kind of subagent that made it.
-    pub subagent: Name,
-    /// The skill or slash command that it served.
-    pub skill: Name,
-    /// The MCP server whose tool the tokens are attributed to.
-    pub mcp_server: Name,
 }
 
 /// Who made a call, where, and with which tool.
@@ -128,7 +128,9 @@ pub enum CallKind {
 /// Where an observation was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provenance {
-    /// "api", "mcp", "claude-code-transcript", "codex-rollout".
+    /// Which witness it was. "api" and "mcp" are callers of the ledger; "<agent>-telemetry" is what came in as
+    /// OpenTelemetry, "<agent>-statusline" what a statusline was given; everything else is a file that the agent
+    /// wrote: "claude-code-transcript", "codex-rollout".
     pub kind: Name,
     /// The file; empty when there is none.
     pub path: Name,

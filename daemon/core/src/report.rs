@@ -17,6 +17,7 @@ use jiff::tz::TimeZone;
 pub use filter::{Filter, IdFilter};
 pub use fold::Fold;
 
+use crate::place::Part;
 use crate::refusal::Refusal;
 use crate::rollup::{Agg, BUCKET_MS, Dimension};
 
@@ -50,11 +51,13 @@ pub enum Grouping {
     Provider,
     /// Hour that the clock shows, over all days: "00" to "23".
     HourOfDay,
+    /// A part of the place that calls were made at: git branch, git commit, subagent, skill, MCP server.
+    Place(Part),
 }
 
 impl Grouping {
     /// Every grouping.
-    pub const ALL: [Grouping; 12] = [
+    pub const ALL: [Grouping; 17] = [
         Grouping::Hour,
         Grouping::Day,
         Grouping::Week,
@@ -67,6 +70,11 @@ impl Grouping {
         Grouping::User,
         Grouping::Provider,
         Grouping::HourOfDay,
+        Grouping::Place(Part::Branch),
+        Grouping::Place(Part::Commit),
+        Grouping::Place(Part::Subagent),
+        Grouping::Place(Part::Skill),
+        Grouping::Place(Part::Mcp),
     ];
 
     /// The grouping's name.
@@ -84,6 +92,7 @@ impl Grouping {
             Grouping::User => "user",
             Grouping::Provider => "provider",
             Grouping::HourOfDay => "hour_of_day",
+            Grouping::Place(part) => part.name(),
         }
     }
 
@@ -97,6 +106,7 @@ impl Grouping {
             Grouping::Tool => Some(Dimension::Tool),
             Grouping::User => Some(Dimension::User),
             Grouping::Provider => Some(Dimension::Provider),
+            Grouping::Place(_) => Some(Dimension::Place),
             Grouping::Hour | Grouping::Day | Grouping::Week | Grouping::Month | Grouping::HourOfDay => None,
         }
     }

@@ -18,7 +18,7 @@ pub fn bucket_start_ms(bucket: u32) -> i64 {
     i64::from(bucket) * BUCKET_MS
 }
 
-/// What a sum can be split by. The number is the dictionary's kind on disk: never change one.
+/// What a sum can be split by. The number is its place in [`Dims`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Dimension {
@@ -36,11 +36,13 @@ pub enum Dimension {
     Tool = 5,
     /// Person or account.
     User = 6,
+    /// Branch, commit, subagent, skill and MCP server together, as [`Place::text`](crate::place::Place::text) writes them.
+    Place = 7,
 }
 
 impl Dimension {
     /// Every dimension, in the order of [`Dims`].
-    pub const ALL: [Dimension; 7] = [
+    pub const ALL: [Dimension; 8] = [
         Dimension::Agent,
         Dimension::Provider,
         Dimension::Model,
@@ -48,11 +50,12 @@ impl Dimension {
         Dimension::Session,
         Dimension::Tool,
         Dimension::User,
+        Dimension::Place,
     ];
 }
 
 /// Dictionary ids of a row's names, indexed by [`Dimension`]. Id 0 is the empty name.
-pub type Dims = [u32; 7];
+pub type Dims = [u32; 8];
 
 /// A sum over calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

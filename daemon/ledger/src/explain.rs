@@ -13,7 +13,7 @@ use tokmon_core::tokens::Tokens;
 
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
-use crate::query::{RecordsQuery, covers, record};
+use crate::query::{RecordsQuery, record};
 use crate::store::Dropped;
 
 /// One record and what stands behind it.
@@ -117,7 +117,7 @@ impl Ledger {
                         continue;
                     };
                     before = Some((record.seen.at_ms, entry.seq));
-                    if everything || covers(&query.filter, record) {
+                    if everything || query.filter.covers(record) {
                         sum.add(entry);
                         sum.duplicates_dropped += store.dropped(record.seen.key)?.1;
                     }

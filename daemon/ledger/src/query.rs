@@ -4,14 +4,14 @@ use tokmon_core::Name;
 use tokmon_core::blocks::{Block, Blocks, BlocksQuery};
 use tokmon_core::entry::{Body, Entry, Record};
 use tokmon_core::limits::MAX_PAGE;
-use tokmon_core::report::{Filter, Fold, Query, Report};
+use tokmon_core::report::{Filter, Fold, IdFilter, Query, Report};
 use tokmon_core::rollup::{Agg, Dimension, Dims};
 
 use crate::answer::Page;
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
 use crate::page;
-use crate::store::{Position, SessionRow, Stats, Store};
+use crate::store::{Position, SessionRow, Stats, Store, StoreError};
 
 /// Which records are asked for.
 #[derive(Debug, Clone, Default)]
@@ -51,9 +51,7 @@ impl Ledger {
     pub fn report(&self, query: &Query) -> Result<(Report, Vec<String>), LedgerError> {
         query.validate()?;
         self.shared().slot.read(|store| {
-            let ids = query
-                .filter
-                .resolve(|dimension, name| store.id(dimension, name))?;
+            let ids = resolve(store, &query.filter)?;
             let mut fold = Fold::new(query, ids);
             let mut visit = |bucket: u32, dims: &Dims, agg: &Agg| fold.add(bucket, dims, agg);
             if query.needs_full() {
@@ -75,9 +73,7 @@ impl Ledger {
         query.validate()?;
         let now_ms = self.shared().clock.now_ms();
         self.shared().slot.read(|store| {
-            let ids = query
-                .filter
-                .resolve(|dimension, name| store.id(dimension, name))?;
+            let ids = resolve(store, &query.filter)?;
             let mut blocks = Blocks::new(query, ids);
             let mut visit = |bucket: u32, dims: &Dims, agg: &Agg| blocks.add(bucket, dims, agg);
             if query.needs_full() {
@@ -111,7 +107,7 @@ impl Ledger {
                     continue;
                 };
                 let place = (record.seen.at_ms, entry.seq);
-                if query.filter.is_empty() || covers(&query.filter, record) {
+                if query.filter.is_empty() || query.filter.covers(record) {
                     if items.len() == wanted {
                         let next = before.map(|(at_ms, seq)| page::token(at_ms, seq));
                         return Ok(Page { items, next });
@@ -234,18 +230,9 @@ pub(crate) fn record(entry: &Entry) -> Option<&Record> {
     }
 }
 
-/// Whether a call falls under a filter.
-pub(crate) fn covers(filter: &Filter, record: &Record) -> bool {
-    let seen = &record.seen;
-    filter.matches(|dimension| match dimension {
-        Dimension::Agent => &seen.who.agent,
-        Dimension::Provider => &seen.provider,
-        Dimension::Model => &seen.model,
-        Dimension::Project => &seen.who.project,
-        Dimension::Session => &seen.who.session,
-        Dimension::Tool => &seen.who.tool,
-        Dimension::User => &seen.who.user,
-    })
+/// A filter whose names are the store's ids.
+pub(crate) fn resolve(store: &dyn Store, filter: &Filter) -> Result<IdFilter, StoreError> {
+    filter.resolve(|dimension, name| store.id(dimension, name), || store.places())
 }
 
 fn latest_first(rows: &mut [SessionRow]) {

@@ -19,7 +19,7 @@ pub(crate) fn seed(store: &dyn Store, account: &mut Account, now_ms: i64) -> Res
         return Ok(());
     }
     let filter = filter_of(&budget.scope);
-    let ids = filter.resolve(|dimension, name| store.id(dimension, name))?;
+    let ids = crate::query::resolve(store, &filter)?;
     let buckets = bucket_of(account.counts_from(now_ms))..u32::MAX;
     let per_session = budget.window == Span::Session;
     let mut sums: Vec<(u32, u32, i64, Used)> = Vec::new();
@@ -77,5 +77,6 @@ fn filter_of(scope: &Scope) -> Filter {
         tools: scope.tools.clone(),
         users: scope.users.clone(),
         providers: scope.providers.clone(),
+        ..Filter::default()
     }
 }

@@ -160,6 +160,14 @@ impl BudgetService for Budgets {
 
 fn budget_in(wire: v1::Budget) -> Result<Budget, Status> {
     let refused = |r| status::refusal(&r);
+    let scope = convert::filter(wire.scope);
+    if scope.has_place() {
+        return Err(status::invalid(
+            "scope",
+            "it names a branch, commit, subagent, skill or MCP server",
+            "agents, models, projects, sessions, tools, users and providers",
+        ));
+    }
     let Filter {
         agents,
         models,
@@ -168,7 +176,8 @@ fn budget_in(wire: v1::Budget) -> Result<Budget, Status> {
         tools,
         users,
         providers,
-    } = convert::filter(wire.scope);
+        ..
+    } = scope;
     Ok(Budget {
         name: wire.name.into(),
         scope: Scope {
@@ -217,6 +226,7 @@ fn budget_out(budget: &Budget) -> v1::Budget {
             tools: scope.tools,
             users: scope.users,
             providers: scope.providers,
+            ..v1::Filter::default()
         }),
         limit_tokens: budget.limit_tokens,
         limit_usd: Some(convert::money(budget.limit_usd)),

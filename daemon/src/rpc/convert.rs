@@ -1,5 +1,7 @@
 //! The one place that speaks both the wire's language and the rules'.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 use tokmon_core::Name;
 use tokmon_core::budget::Crossing;
@@ -8,9 +10,10 @@ use tokmon_core::id::Key;
 use tokmon_core::limits::MAX_CONTEXT_CHARS;
 use tokmon_core::money::Pico;
 use tokmon_core::observation::{Attribution, CallKind, Confidence, Observation, Provenance, Tier};
+use tokmon_core::place::Place;
 use tokmon_core::price::Parts;
 use tokmon_core::report::Filter;
-use tokmon_core::rollup::{Agg, Dimension};
+use tokmon_core::rollup::Agg;
 use tokmon_core::tokens::Tokens;
 use tokmon_core::waste::WasteRules;
 use tokmon_ledger::{DropReason, Dropped, Explained, Explanation};
@@ -84,6 +87,11 @@ pub(super) fn filter(f: Option<v1::Filter>) -> Filter {
         tools: f.tools,
         users: f.users,
         providers: f.providers,
+        branches: f.branches,
+        commits: f.commits,
+        subagents: f.subagents,
+        skills: f.skills,
+        mcp_servers: f.mcp_servers,
     }
 }
 
@@ -237,6 +245,8 @@ pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Obser
             offset: 0,
             lines: 0,
         },
+        request_id: name(&usage.request_id, ""),
+        place: usage.place.map(|p| Arc::new(place_in(&p))),
         ..Observation::default()
     })
 }
@@ -294,6 +304,28 @@ fn usage(record: &Record) -> v1::Usage {
         embedding: seen.kind == CallKind::Embedding,
         cache_hit: seen.kind == CallKind::CacheHit,
         task: seen.task.to_string(),
+        request_id: seen.request_id.to_string(),
+        place: seen.place.as_deref().map(place),
+    }
+}
+
+fn place(p: &Place) -> v1::Place {
+    v1::Place {
+        branch: p.branch.to_string(),
+        commit: p.commit.to_string(),
+        subagent: p.subagent.to_string(),
+        skill: p.skill.to_string(),
+        mcp_server: p.mcp_server.to_string(),
+    }
+}
+
+fn place_in(p: &v1::Place) -> Place {
+    Place {
+        branch: p.branch.as_str().into(),
+        commit: p.commit.as_str().into(),
+        subagent: p.subagent.as_str().into(),
+        skill: p.skill.as_str().into(),
+        mcp_server: p.mcp_server.as_str().into(),
     }
 }
 
@@ -398,21 +430,7 @@ pub(super) fn passes(entry: &Entry, filter: &Filter) -> bool {
     let (Body::Usage(record) | Body::Amend { record, .. }) = &entry.body else {
         return filter.is_empty();
     };
-    filter.matches(|dimension| name_of(record, dimension))
-}
-
-/// A record's name in a dimension.
-fn name_of(record: &Record, dimension: Dimension) -> &str {
-    let seen = &record.seen;
-    match dimension {
-        Dimension::Agent => &seen.who.agent,
-        Dimension::Provider => &seen.provider,
-        Dimension::Model => &seen.model,
-        Dimension::Project => &seen.who.project,
-        Dimension::Session => &seen.who.session,
-        Dimension::Tool => &seen.who.tool,
-        Dimension::User => &seen.who.user,
-    }
+    filter.covers(record)
 }
 
 /// A cost's parts for the wire.

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use tokmon_core::blocks::{Block, BlocksQuery};
 use tokmon_core::embedding::{EmbeddingDay, EmbeddingLimits, embedding_window, summarise};
 use tokmon_core::export::{Analysis, Format, parse_export_period};
+use tokmon_core::place::Part;
 use tokmon_core::report::{Filter, Grouping, Query, Report as Totals};
 use tokmon_core::time::{Period, parse_week_start, period_window, zone_name};
 use tokmon_core::tips::{Evidence, Tip, UnitPrices, tips};
@@ -302,6 +303,11 @@ fn grouping(wire: i32) -> Result<Grouping, Status> {
         Ok(W::User) => Grouping::User,
         Ok(W::Provider) => Grouping::Provider,
         Ok(W::HourOfDay) => Grouping::HourOfDay,
+        Ok(W::Branch) => Grouping::Place(Part::Branch),
+        Ok(W::Commit) => Grouping::Place(Part::Commit),
+        Ok(W::Subagent) => Grouping::Place(Part::Subagent),
+        Ok(W::Skill) => Grouping::Place(Part::Skill),
+        Ok(W::Mcp) => Grouping::Place(Part::Mcp),
         Ok(W::Unspecified) | Err(_) => {
             let names: Vec<&str> = Grouping::ALL.iter().map(|g| g.name()).collect();
             return Err(status::invalid(

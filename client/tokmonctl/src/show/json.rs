@@ -173,7 +173,10 @@ pub(crate) fn waste(w: &v1::Waste) -> Value {
 /// A record as the ledger keeps it.
 pub(crate) fn record(r: &v1::Record) -> Value {
     let u = r.usage.clone().unwrap_or_default();
+    let made_at = u.place.clone().unwrap_or_default();
     let mut value = json!({
+        "branch": made_at.branch, "commit": made_at.commit, "subagent": made_at.subagent, "skill": made_at.skill,
+        "mcp_server": made_at.mcp_server, "request_id": u.request_id,
         "seq": r.seq, "at": time(u.at_ms), "agent": u.agent, "session": u.session, "project": u.project,
         "user": u.user, "provider": u.provider, "model": u.model, "tool": u.tool, "context": u.context,
         "cost_usd": money(r.cost.as_ref()), "reported_usd": money(u.reported_cost.as_ref()),

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::budget::{Action, Scope, Span, Unreachable, Weights};
 use crate::entry::Entry;
+use crate::limits::{MAX_AHEAD_MS, MAX_TOKENS_PER_CALL};
 use crate::price::PriceBook;
 use crate::state::Rules;
 use crate::testing::observation;

@@ -1,6 +1,9 @@
 //! Which calls count: lists of names as the caller gives them, and the same as dictionary ids.
 
+use crate::Name;
+use crate::entry::Record;
 use crate::limits::MAX_NAME_BYTES;
+use crate::place::{Part, Place};
 use crate::refusal::Refusal;
 use crate::rollup::{Dimension, Dims};
 
@@ -25,10 +28,50 @@ pub struct Filter {
     pub users: Vec<String>,
     /// Providers.
     pub providers: Vec<String>,
+    /// Git branches.
+    pub branches: Vec<String>,
+    /// Git commits; one of at least 7 characters stands for every commit that begins with it.
+    pub commits: Vec<String>,
+    /// Kinds of subagents.
+    pub subagents: Vec<String>,
+    /// Skills.
+    pub skills: Vec<String>,
+    /// MCP servers.
+    pub mcp_servers: Vec<String>,
 }
 
+/// The length from which on the beginning of a commit's hash names it.
+const SHORT_COMMIT: usize = 7;
+
 impl Filter {
-    /// The names that a dimension is restricted to; empty: it is not.
+    /// The names that a part of the place is restricted to; empty: it is not.
+    pub fn parts(&self, part: Part) -> &[String] {
+        match part {
+            Part::Branch => &self.branches,
+            Part::Commit => &self.commits,
+            Part::Subagent => &self.subagents,
+            Part::Skill => &self.skills,
+            Part::Mcp => &self.mcp_servers,
+        }
+    }
+
+    /// Some part of the place is restricted.
+    pub fn has_place(&self) -> bool {
+        Part::ALL.iter().any(|&part| !self.parts(part).is_empty())
+    }
+
+    /// Calls of this place count.
+    pub fn matches_place(&self, place: &Place) -> bool {
+        Part::ALL.iter().all(|&part| {
+            let (wanted, value) = (self.parts(part), &**place.part(part));
+            let short = |name: &String| {
+                part == Part::Commit && name.len() >= SHORT_COMMIT && value.starts_with(name.as_str())
+            };
+            wanted.is_empty() || wanted.iter().any(|name| name == value || short(name))
+        })
+    }
+
+    /// The names that a dimension is restricted to; empty: it is not. A place is restricted by its parts.
     pub fn names(&self, dimension: Dimension) -> &[String] {
         match dimension {
             Dimension::Agent => &self.agents,
@@ -38,19 +81,19 @@ impl Filter {
             Dimension::Session => &self.sessions,
             Dimension::Tool => &self.tools,
             Dimension::User => &self.users,
+            Dimension::Place => &[],
         }
     }
 
     /// Nothing is restricted.
     pub fn is_empty(&self) -> bool {
-        Dimension::ALL.iter().all(|&d| self.names(d).is_empty())
+        Dimension::ALL.iter().all(|&d| self.names(d).is_empty()) && !self.has_place()
     }
 
     /// The filter looks at more than agent, provider and model.
     pub fn needs_full(&self) -> bool {
-        Dimension::ALL
-            .iter()
-            .any(|&d| !super::is_coarse(d) && !self.names(d).is_empty())
+        let fine = |d: &Dimension| !super::is_coarse(*d) && !self.names(*d).is_empty();
+        Dimension::ALL.iter().any(fine) || self.has_place()
     }
 
     /// Checks the lengths.
@@ -58,18 +101,19 @@ impl Filter {
     /// # Errors
     /// A list of more than 1,000 names, or a name of more than [`MAX_NAME_BYTES`].
     pub fn validate(&self) -> Result<(), Refusal> {
-        for dimension in Dimension::ALL {
-            let names = self.names(dimension);
+        let dimensions = Dimension::ALL.map(|d| (field(d), self.names(d)));
+        let parts = Part::ALL.map(|p| (field_of_part(p), self.parts(p)));
+        for (field, names) in dimensions.into_iter().chain(parts) {
             if names.len() > MAX_FILTER_NAMES {
                 return Err(Refusal::invalid(
-                    field(dimension),
+                    field,
                     format!("{} names", names.len()),
                     format!("at most {MAX_FILTER_NAMES}"),
                 ));
             }
             if let Some(long) = names.iter().find(|name| name.len() > MAX_NAME_BYTES) {
                 return Err(Refusal::invalid(
-                    field(dimension),
+                    field,
                     format!("a name of {} bytes", long.len()),
                     format!("at most {MAX_NAME_BYTES} bytes"),
                 ));
@@ -78,21 +122,29 @@ impl Filter {
         Ok(())
     }
 
-    /// Whether a call with these names counts, for readers that have names instead of ids.
-    pub fn matches<'a>(&self, name: impl Fn(Dimension) -> &'a str) -> bool {
-        Dimension::ALL.iter().all(|&dimension| {
-            let names = self.names(dimension);
-            names.is_empty() || names.iter().any(|wanted| wanted == name(dimension))
-        })
+    /// Whether a kept call counts.
+    pub fn covers(&self, record: &Record) -> bool {
+        let seen = &record.seen;
+        let within = |names: &[String], name: &Name| names.is_empty() || names.iter().any(|n| **n == **name);
+        within(&self.agents, &seen.who.agent)
+            && within(&self.models, &seen.model)
+            && within(&self.projects, &seen.who.project)
+            && within(&self.sessions, &seen.who.session)
+            && within(&self.tools, &seen.who.tool)
+            && within(&self.users, &seen.who.user)
+            && within(&self.providers, &seen.provider)
+            && (!self.has_place() || self.matches_place(seen.place.as_deref().unwrap_or(&Place::default())))
     }
 
-    /// Looks the names up. A name that the dictionary does not know matches nothing.
+    /// Looks the names up. A name that the dictionary does not know matches nothing. `places` yields every place that
+    /// the dictionary knows; it is asked only when a part of the place is restricted.
     ///
     /// # Errors
     /// Whatever the lookup fails with.
     pub fn resolve<E>(
         &self,
         mut lookup: impl FnMut(Dimension, &str) -> Result<Option<u32>, E>,
+        places: impl FnOnce() -> Result<Vec<(u32, Name)>, E>,
     ) -> Result<IdFilter, E> {
         let mut resolved = IdFilter::default();
         for dimension in Dimension::ALL {
@@ -111,6 +163,15 @@ impl Filter {
             }
             ids.sort_unstable();
             resolved.restrict(dimension, ids);
+        }
+        if self.has_place() {
+            let unknown = self.matches_place(&Place::default()).then_some(0);
+            let known = (places()?.into_iter())
+                .filter(|(_, text)| self.matches_place(&Place::of_text(text)))
+                .map(|(id, _)| id);
+            let mut ids: Vec<u32> = unknown.into_iter().chain(known).collect();
+            ids.sort_unstable();
+            resolved.restrict(Dimension::Place, ids);
         }
         Ok(resolved)
     }
@@ -145,5 +206,16 @@ fn field(dimension: Dimension) -> &'static str {
         Dimension::Session => "filter.sessions",
         Dimension::Tool => "filter.tools",
         Dimension::User => "filter.users",
+        Dimension::Place => "filter.places",
+    }
+}
+
+fn field_of_part(part: Part) -> &'static str {
+    match part {
+        Part::Branch => "filter.branches",
+        Part::Commit => "filter.commits",
+        Part::Subagent => "filter.subagents",
+        Part::Skill => "filter.skills",
+        Part::Mcp => "filter.mcp_servers",
     }
 }

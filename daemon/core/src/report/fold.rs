@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::keyer::Keyer;
-use super::{IdFilter, MAX_GROUPINGS, Query, Report, Row, order};
+use super::{Grouping, IdFilter, MAX_GROUPINGS, Query, Report, Row, order};
 use crate::Name;
 use crate::rollup::{Agg, Dimension, Dims};
 
@@ -91,7 +91,8 @@ impl Fold {
                 }
             })
             .collect::<BTreeSet<String>>();
-        let mut rows = order::sorted(&self.query, self.groups, &mut names);
+        let groups = join_places(&self.query.group_by, self.groups, &mut names);
+        let mut rows = order::sorted(&self.query, groups, &mut names);
         if rows.is_empty() && self.query.group_by.is_empty() {
             rows.push(Row {
                 keys: Vec::new(),
@@ -106,6 +107,35 @@ impl Fold {
     }
 }
 
+/// Places that say the same in the columns of a report are one group: of those with the same text the first one seen
+/// stands for all.
+fn join_places(
+    columns: &[Grouping],
+    groups: Vec<(GroupKey, Agg)>,
+    names: &mut Names<'_>,
+) -> Vec<(GroupKey, Agg)> {
+    if !columns.iter().any(|column| matches!(column, Grouping::Place(_))) {
+        return groups;
+    }
+    let mut firsts: HashMap<(usize, Name), u32> = HashMap::new();
+    let mut index: HashMap<GroupKey, usize, BuildHasherDefault<IdHasher>> = HashMap::default();
+    let mut joined: Vec<(GroupKey, Agg)> = Vec::new();
+    for (mut key, agg) in groups {
+        for (at, &column) in columns.iter().take(MAX_GROUPINGS).enumerate() {
+            if matches!(column, Grouping::Place(_)) {
+                let text = names.of_column(column, Dimension::Place, key[at]);
+                key[at] = *firsts.entry((at, text)).or_insert(key[at]);
+            }
+        }
+        let at = *index.entry(key).or_insert_with(|| {
+            joined.push((key, Agg::empty()));
+            joined.len() - 1
+        });
+        joined[at].1.add(&agg);
+    }
+    joined
+}
+
 /// Names by id, each looked up once.
 pub(super) struct Names<'a> {
     name: &'a dyn Fn(Dimension, u32) -> Name,
@@ -113,6 +143,15 @@ pub(super) struct Names<'a> {
 }
 
 impl Names<'_> {
+    /// The text of an id in a column: of a place, only the part that the column shows.
+    pub(super) fn of_column(&mut self, column: Grouping, dimension: Dimension, id: u32) -> Name {
+        let name = self.get(dimension, id);
+        match column {
+            Grouping::Place(part) => part.of_text(&name).into(),
+            _ => name,
+        }
+    }
+
     pub(super) fn get(&mut self, dimension: Dimension, id: u32) -> Name {
         let name = self.name;
         self.known

@@ -31,7 +31,7 @@ pub(super) fn sorted(query: &Query, groups: Vec<(GroupKey, Agg)>, names: &mut Na
         for (at, &column) in columns.iter().enumerate() {
             match column.dimension() {
                 Some(dimension) => {
-                    let name = names.get(dimension, key[at]);
+                    let name = names.of_column(column, dimension, key[at]);
                     keys.push(name.to_string());
                     let share = shares[at].get(&prefix(&key, at + 1)).copied().unwrap_or_default();
                     places.push(Place::Name(Reverse(share), name));

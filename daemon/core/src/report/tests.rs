@@ -6,8 +6,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Name;
+use crate::entry::Record;
 use crate::money::Pico;
+use crate::observation::Observation;
+use crate::place::Place;
 use crate::rollup::{Dims, bucket_of, bucket_start_ms};
+use crate::testing::observation;
 use crate::time::{Unit, hour_of_day, key};
 use crate::tokens::Tokens;
 
@@ -177,7 +181,11 @@ fn filters_choose_by_name() {
             models: models.clone(),
             ..Filter::default()
         };
-        let report = fold(&query(&[], "UTC"), filter.resolve(known).unwrap(), &rows);
+        let report = fold(
+            &query(&[], "UTC"),
+            filter.resolve(known, || Ok(Vec::new())).unwrap(),
+            &rows,
+        );
         assert_eq!(report.total.requests, requests, "{models:?}");
         let by_name = (rows.iter()).filter(|(_, dims, _)| {
             let model = dims[Dimension::Model as usize];
@@ -186,7 +194,9 @@ fn filters_choose_by_name() {
             } else {
                 format!("Model{model}")
             };
-            filter.matches(|d| if d == Dimension::Model { &model } else { "" })
+            let mut seen = observation("call", 0);
+            seen.model = model.into();
+            filter.covers(&kept(seen))
         });
         assert_eq!(by_name.count() as u64, requests, "{models:?}");
     }
@@ -194,7 +204,10 @@ fn filters_choose_by_name() {
         models: vec!["x".to_owned()],
         ..Filter::default()
     };
-    assert_eq!(failing.resolve(|_, _| Err("no store")), Err("no store"));
+    assert_eq!(
+        failing.resolve(|_, _| Err("no store"), || Ok(Vec::new())),
+        Err("no store")
+    );
 }
 
 #[test]
@@ -217,7 +230,7 @@ fn coarse_rows_suffice_for_agent_provider_and_model() {
     for grouping in Grouping::ALL {
         let fine = matches!(
             grouping,
-            Grouping::Project | Grouping::Session | Grouping::Tool | Grouping::User
+            Grouping::Project | Grouping::Session | Grouping::Tool | Grouping::User | Grouping::Place(_)
         );
         assert_eq!(
             query(&[Grouping::Day, grouping], "UTC").needs_full(),
@@ -356,4 +369,86 @@ proptest! {
             prop_assert!(first == Grouping::Hour || times.is_sorted());
         }
     }
+}
+
+fn kept(seen: Observation) -> Record {
+    Record {
+        owner_at_ms: seen.at_ms,
+        owner_sidechain: false,
+        cost: None,
+        waste: Vec::new(),
+        seen,
+    }
+}
+
+/// Four places: two of the branch "main", one of another, and the unknown one.
+fn places() -> Vec<(u32, Name)> {
+    let place = |branch: &str, commit: &str| {
+        let place = Place {
+            branch: branch.into(),
+            commit: commit.into(),
+            ..Place::default()
+        };
+        Name::from(place.text())
+    };
+    vec![
+        (1, place("main", "aaaaaaa1")),
+        (2, place("main", "bbbbbbb2")),
+        (3, place("feature", "aaaaaaa1")),
+    ]
+}
+
+fn at_place(bucket: u32, place: u32) -> (u32, Dims, Agg) {
+    let (bucket, mut dims, agg) = row(i64::from(bucket), 1, 5, 1);
+    dims[Dimension::Place as usize] = place;
+    (bucket, dims, agg)
+}
+
+#[test]
+fn places_are_grouped_and_chosen_by_their_parts() {
+    let rows = [at_place(0, 1), at_place(1, 2), at_place(2, 3), at_place(3, 0)];
+    let name = |dimension, id| match dimension {
+        Dimension::Place => (places().into_iter().find(|p| p.0 == id)).map_or_else(|| "?".into(), |p| p.1),
+        _ => "".into(),
+    };
+    let counted = |part: Part, filter: &Filter| {
+        let resolved = filter.resolve(|_, _| Ok::<_, ()>(None), || Ok(places())).unwrap();
+        let mut fold = Fold::new(&query(&[Grouping::Place(part)], "UTC"), resolved);
+        for (bucket, dims, agg) in &rows {
+            fold.add(*bucket, dims, agg);
+        }
+        let mut rows: Vec<(String, u64)> = (fold.finish(&name).rows.into_iter())
+            .map(|row| (row.keys[0].clone(), row.agg.requests))
+            .collect();
+        rows.sort();
+        rows
+    };
+    let all = Filter::default();
+    let named = |name: &str, requests| (name.to_owned(), requests);
+    assert_eq!(
+        counted(Part::Branch, &all),
+        [named("", 1), named("feature", 1), named("main", 2)]
+    );
+    assert_eq!(
+        counted(Part::Commit, &all),
+        [named("", 1), named("aaaaaaa1", 2), named("bbbbbbb2", 1)]
+    );
+    let of = |branches: &[&str], commits: &[&str]| Filter {
+        branches: branches.iter().map(|&b| b.to_owned()).collect(),
+        commits: commits.iter().map(|&c| c.to_owned()).collect(),
+        ..Filter::default()
+    };
+    assert_eq!(counted(Part::Branch, &of(&["main"], &[])), [named("main", 2)]);
+    assert_eq!(counted(Part::Branch, &of(&[""], &[])), [named("", 1)]);
+    assert_eq!(
+        counted(Part::Branch, &of(&[], &["aaaaaaa"])),
+        [named("feature", 1), named("main", 1)]
+    );
+    // Too short to name a commit.
+    assert_eq!(counted(Part::Branch, &of(&[], &["aaaaaa"])), []);
+    let mut seen = observation("call", 0);
+    seen.place = Some(std::sync::Arc::new(Place::of_text(&places()[0].1)));
+    let record = kept(seen);
+    assert!(of(&["main"], &["aaaaaaa1"]).covers(&record));
+    assert!(!of(&["feature"], &[]).covers(&record));
 }

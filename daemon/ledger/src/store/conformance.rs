@@ -120,6 +120,17 @@ pub fn same(a: &dyn Store, b: &dyn Store, keys: &[Key]) {
         all
     };
     assert_eq!(positions(a), positions(b));
+    let places = |store: &dyn Store| {
+        let mut texts: Vec<Name> = (store.places().unwrap().into_iter())
+            .map(|(id, text)| {
+                assert_eq!(store.name(Dimension::Place, id).unwrap().as_ref(), Some(&text));
+                text
+            })
+            .collect();
+        texts.sort();
+        texts
+    };
+    assert_eq!(places(a), places(b));
     assert_eq!(a.checkpoint().unwrap(), b.checkpoint().unwrap());
     let stats = |store: &dyn Store| super::Stats {
         file_bytes: 0,

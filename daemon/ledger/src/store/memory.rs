@@ -28,7 +28,7 @@ struct Inner {
     by_key: BTreeMap<Key, u64>,
     by_time: BTreeSet<(i64, u64)>,
     dropped: BTreeMap<Key, (Vec<Dropped>, u64)>,
-    names: [Vec<Name>; 7],
+    names: [Vec<Name>; 8],
     ids: HashMap<(Dimension, Name), u32>,
     coarse: BTreeMap<(u32, Dims), Agg>,
     full: BTreeMap<(u32, Dims), Agg>,
@@ -105,10 +105,13 @@ impl Inner {
     }
 
     fn dims(&mut self, record: &Record) -> Dims {
-        let names = names_of(record);
+        let place: Name = (record.seen.place.as_ref()).map_or_else(|| "".into(), |p| p.text().into());
         let mut dims = Dims::default();
-        for dimension in Dimension::ALL {
-            dims[dimension as usize] = self.id_of(dimension, names[dimension as usize]);
+        for (dimension, name) in Dimension::ALL
+            .into_iter()
+            .zip(names_of(record).into_iter().chain([&place]))
+        {
+            dims[dimension as usize] = self.id_of(dimension, name);
         }
         dims
     }
@@ -317,6 +320,13 @@ impl Store for MemoryStore {
             return Ok(Some(0));
         }
         Ok(self.lock().ids.get(&(dimension, name.into())).copied())
+    }
+
+    fn places(&self) -> Result<Vec<(u32, Name)>> {
+        let inner = self.lock();
+        Ok((1..)
+            .zip(inner.names[Dimension::Place as usize].iter().cloned())
+            .collect())
     }
 
     fn session(&self, agent: &str, session: &str) -> Result<Option<SessionRow>> {

@@ -84,7 +84,7 @@ pub(crate) fn record_of(entry: &Entry) -> Option<&Record> {
     }
 }
 
-/// A record's names in the order of [`Dims`].
+/// A record's names in the order of [`Dims`], without its place.
 pub(crate) fn names_of(record: &Record) -> [&Name; 7] {
     let seen = &record.seen;
     let who = &seen.who;
@@ -313,6 +313,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The dictionary id of a name.
     fn id(&self, dimension: Dimension, name: &str) -> Result<Option<u32>>;
+
+    /// Every place that the dictionary knows, as [`Place::text`](tokmon_core::place::Place::text) writes it.
+    fn places(&self) -> Result<Vec<(u32, Name)>>;
 
     /// One session's row. `session` is unique together with its agent; an empty agent finds any.
     fn session(&self, agent: &str, session: &str) -> Result<Option<SessionRow>>;

@@ -1,10 +1,13 @@
 //! Calls to append: for the conformance suite, for drills and for benchmarks.
 
+use std::sync::Arc;
+
 use tokmon_core::Name;
 use tokmon_core::entry::{AmendReason, Body, Entry, Finding, Record, Rule};
 use tokmon_core::id::Key;
 use tokmon_core::money::Pico;
 use tokmon_core::observation::{Attribution, Observation, Provenance};
+use tokmon_core::place::Place;
 use tokmon_core::tokens::Tokens;
 
 use super::{Batch, Staged};
@@ -60,6 +63,19 @@ pub fn call(n: u64, at_ms: i64) -> Record {
             offset: n % 100 * 5_123,
             lines: 2,
         },
+        request_id: if n.is_multiple_of(4) {
+            text("req_011CSample", n)
+        } else {
+            "".into()
+        },
+        place: (n.is_multiple_of(4)).then(|| {
+            Arc::new(Place {
+                branch: text("branch", session % 5),
+                commit: format!("{:040x}", session % 7).into(),
+                subagent: if n.is_multiple_of(8) { "" } else { "Explore" }.into(),
+                ..Place::default()
+            })
+        }),
         ..Observation::default()
     };
     let findings = (n % 40 == 3).then(|| Finding {

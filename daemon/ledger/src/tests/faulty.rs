@@ -164,6 +164,10 @@ impl Store for Faulty {
         self.inner.id(dimension, name)
     }
 
+    fn places(&self) -> Result<Vec<(u32, Name)>> {
+        self.inner.places()
+    }
+
     fn session(&self, agent: &str, session: &str) -> Result<Option<SessionRow>> {
         let panics = std::mem::take(&mut self.plan.lock().unwrap().session_panics);
         assert!(!panics, "a bug in the middle of an answer");

@@ -181,4 +181,16 @@ fn schema_1_opens() {
         &store,
         &[call(3, START_MS).seen.key, call(7, START_MS - 1).seen.key],
     );
+    // What came later (places, request ids) goes in beside the old rows.
+    let placed = call(4, START_MS + 5);
+    assert!(placed.seen.place.is_some() && !placed.seen.request_id.is_empty());
+    for store in [&memory as &dyn Store, &store] {
+        let batch = Batch {
+            entries: vec![usage(5, placed.clone())],
+            ..Batch::default()
+        };
+        store.append(&batch).expect("a good batch");
+    }
+    same(&memory, &store, &[call(3, START_MS).seen.key, placed.seen.key]);
+    assert_eq!(store.verify().expect("verified").findings, Vec::<String>::new());
 }

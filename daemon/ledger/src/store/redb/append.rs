@@ -77,6 +77,9 @@ fn append_entries(txn: &WriteTransaction, interner: &mut Interner<'_, '_>, batch
         }
         digest.name(&record.seen.source.kind);
         digest.name(&record.seen.source.path);
+        if let Some(place) = &record.seen.place {
+            digest.name(&place.text());
+        }
         if let (Body::Amend { replaces, .. }, Some(previous)) = (&entry.body, &staged.previous) {
             let ids = ids_of(previous, |kind, name| interner.id(kind, name))?;
             sums.subtract(previous, &ids);

@@ -100,7 +100,7 @@ pub(super) enum BodyRow {
 /// A record. What nearly every record has comes first: those tags take one byte.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct RecordRow {
-    /// Ids: the seven dimensions, the source's kind, its path.
+    /// Ids: the first seven dimensions, the source's kind, its path.
     #[prost(uint32, repeated, tag = "1")]
     pub(super) ids: Vec<u32>,
     /// The buckets in their fixed order without the zeros at the end.
@@ -153,6 +153,12 @@ pub(super) struct RecordRow {
     pub(super) owner_sidechain: bool,
     #[prost(string, optional, tag = "24")]
     pub(super) context: Option<String>,
+    /// Id of the place; 0: nothing is known of it.
+    #[prost(uint32, tag = "25")]
+    pub(super) place: u32,
+    /// The provider's id of the request or response.
+    #[prost(string, tag = "26")]
+    pub(super) request_id: String,
     #[prost(string, optional, tag = "30")]
     pub(super) task: Option<String>,
 }

@@ -1,10 +1,13 @@
 //! Entries as rows and back.
 
+use std::sync::Arc;
+
 use tokmon_core::Name;
 use tokmon_core::entry::{AmendReason, Body, Entry, Finding, Record};
 use tokmon_core::id::Key;
 use tokmon_core::money::Pico;
 use tokmon_core::observation::{Attribution, CallKind, Confidence, Observation, Provenance, Tier};
+use tokmon_core::place::Place;
 use tokmon_core::tokens::Tokens;
 
 use super::super::{Result, StoreError, names_of};
@@ -13,9 +16,9 @@ use super::codec::{
     SessionResetRow, rule_number, rule_of, unseal_message,
 };
 use super::reservation;
-use super::tables::{KIND_PATH, KIND_SOURCE, KINDS};
+use super::tables::{KIND_PATH, KIND_PLACE, KIND_SOURCE, KINDS, KINDS_OF_ALL};
 
-/// Ids of a record's names: the dimensions, the source's kind, its path.
+/// Ids of a record's names: the first dimensions, the source's kind, its path, the place.
 pub(super) type Ids = [u32; KINDS];
 
 /// Gives every name of a record its id.
@@ -26,7 +29,18 @@ pub(super) fn ids_of(record: &Record, mut id: impl FnMut(u8, &Name) -> Result<u3
     }
     ids[KIND_SOURCE as usize] = id(KIND_SOURCE, &record.seen.source.kind)?;
     ids[KIND_PATH as usize] = id(KIND_PATH, &record.seen.source.path)?;
+    if let Some(place) = &record.seen.place {
+        ids[KIND_PLACE as usize] = id(KIND_PLACE, &place.text().into())?;
+    }
     Ok(ids)
+}
+
+/// The kinds and ids of a record's names that the chain goes over. A place that is not known is none of them: what was
+/// written before there were places stays as it is.
+pub(super) fn digested(ids: &Ids) -> impl Iterator<Item = (u8, u32)> {
+    (0..)
+        .zip(*ids)
+        .filter(|&(kind, id)| kind != KIND_PLACE || id != 0)
 }
 
 /// The row of an entry. `ids` are those of its record, if it has one.
@@ -113,7 +127,9 @@ fn record_row(record: &Record, ids: &Ids) -> RecordRow {
     hash_a.copy_from_slice(&seen.key.hash[..8]);
     hash_b.copy_from_slice(&seen.key.hash[8..]);
     RecordRow {
-        ids: ids.to_vec(),
+        ids: ids[..KINDS_OF_ALL].to_vec(),
+        place: ids[KIND_PLACE as usize],
+        request_id: seen.request_id.to_string(),
         tokens: tokens[..used].to_vec(),
         at_ms: seen.at_ms,
         day: seen.key.day,
@@ -259,14 +275,24 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
     })
 }
 
-/// The ids in a row; it must hold exactly one for each kind.
+/// The ids in a row; it must hold exactly one for each kind, and may hold one for the place.
 pub(super) fn ids_in(row: &RecordRow) -> Result<Ids> {
-    Ids::try_from(row.ids.as_slice()).map_err(|_| strange("list of names"))
+    let mut ids = Ids::default();
+    if row.ids.len() != KINDS_OF_ALL {
+        return Err(strange("list of names"));
+    }
+    ids[..KINDS_OF_ALL].copy_from_slice(&row.ids);
+    ids[KIND_PLACE as usize] = row.place;
+    Ok(ids)
 }
 
 fn record(row: RecordRow, mut name: impl FnMut(u8, u32) -> Result<Name>) -> Result<Record> {
     let ids = ids_in(&row)?;
     let mut of = |kind: u8| name(kind, ids[kind as usize]);
+    let place = match ids[KIND_PLACE as usize] {
+        0 => None,
+        _ => Some(Arc::new(Place::of_text(&of(KIND_PLACE)?))),
+    };
     let mut tokens = [0; 11];
     tokens
         .get_mut(..row.tokens.len())
@@ -321,7 +347,8 @@ fn record(row: RecordRow, mut name: impl FnMut(u8, u32) -> Result<Name>) -> Resu
             offset: row.offset,
             lines: row.lines,
         },
-        ..Observation::default()
+        request_id: row.request_id.as_str().into(),
+        place,
     };
     Ok(Record {
         owner_at_ms: row.owner_ms.wrapping_add(seen.at_ms),

@@ -8,10 +8,10 @@
 //! ├── entry_time.v1  at_ms · seq                   → ()     the present record of each call, by time
 //! ├── dedup.v1       day · hash                    → seq    the present record of each call, by key
 //! ├── purged.v1      day · hash                    → ()     calls whose record was purged: they count no more
-//! ├── dict.v1        kind · name                   → id     kinds: 7 dimensions, source kind, path; id 0 is ""
+//! ├── dict.v1        kind · name                   → id     kinds: 7 dimensions, source kind, path, place; 0: ""
 //! ├── dict_rev.v1    kind · id                     → name
 //! ├── roll_m.v1      6 h · agent,provider,model    → the sums of up to 24 buckets: what most reports read
-//! ├── roll_f.v1      bucket · all 7 dimensions     → sum    what the others read
+//! ├── roll_f.v1      bucket · every dimension      → sum    what the others read
 //! ├── session.v1     session · agent               → project, user, sum
 //! ├── position.v1    path                          → how far the file was read, and the parser's state
 //! ├── dropped.v1     day · hash                    → count and at most 8 lines that were not counted
@@ -132,11 +132,15 @@ impl Store for RedbStore {
     }
 
     fn name(&self, dimension: Dimension, id: u32) -> Result<Option<Name>> {
-        self.read(|r| r.names()?.find_name(dimension as u8, id))
+        self.read(|r| r.names()?.find_name(tables::kind_of(dimension), id))
     }
 
     fn id(&self, dimension: Dimension, name: &str) -> Result<Option<u32>> {
-        self.read(|r| r.names()?.find_id(dimension as u8, name))
+        self.read(|r| r.names()?.find_id(tables::kind_of(dimension), name))
+    }
+
+    fn places(&self) -> Result<Vec<(u32, Name)>> {
+        self.read(|r| r.places())
     }
 
     fn session(&self, agent: &str, session: &str) -> Result<Option<SessionRow>> {

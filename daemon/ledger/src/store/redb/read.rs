@@ -14,8 +14,10 @@ use super::super::{
 };
 use super::append::CHECKPOINT_KEY;
 use super::codec::{CheckpointRow, DroppedRow, PositionRow, SessionRowBytes, unseal, unseal_message};
-use super::names::{Cache, Names};
-use super::tables::{KIND_PATH, KIND_SOURCE, key_bytes, pair, roll_of, time_bytes, time_of, unpair};
+use super::names::{Cache, Names, read_name};
+use super::tables::{
+    KIND_PATH, KIND_PLACE, KIND_SOURCE, key_bytes, pair, roll_of, time_bytes, time_of, unpair,
+};
 use super::{chain, coarse, entry, lifecycle, sum, tables};
 
 /// Names as a snapshot knows them.
@@ -185,6 +187,18 @@ impl<'a> Reader<'a> {
             visit(bucket, &dims, &agg);
         }
         Ok(())
+    }
+
+    pub(super) fn places(&self) -> Result<Vec<(u32, Name)>> {
+        let kind = u32::from(KIND_PLACE);
+        let rev = self.txn.open_table(tables::DICT_REV)?;
+        let mut places = Vec::new();
+        for row in rev.range(pair(kind, 0)..=pair(kind, u32::MAX))? {
+            let (key, value) = row?;
+            let key = key.value();
+            places.push((unpair(key).1, read_name(key, value.value())?.into()));
+        }
+        Ok(places)
     }
 
     pub(super) fn session(&self, agent: &str, session: &str) -> Result<Option<SessionRow>> {

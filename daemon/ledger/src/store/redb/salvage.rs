@@ -16,7 +16,7 @@ use super::super::{Result, StoreError, record_of, same_call};
 use super::RedbStore;
 use super::chain::{self, Digest};
 use super::codec::{BodyRow, ChainRow, EntryRow, seal, seal_message};
-use super::entry::{from_row, ids_in, read_row, record_in};
+use super::entry::{digested, from_row, ids_in, read_row, record_in};
 use super::handle::guarded;
 use super::inspect::open_unchanged;
 use super::lifecycle::{self, Unfinished};
@@ -457,7 +457,7 @@ fn chain_up(txn: &WriteTransaction, names: &SnapshotNames<'_>) -> Result<()> {
         let (seq, value) = (seq.value(), value.value());
         digest.entry(seq, value);
         if let Some((record, _)) = record_in(&read_row(seq, value)?) {
-            for (kind, id) in (0..).zip(ids_in(record)?) {
+            for (kind, id) in digested(&ids_in(record)?) {
                 digest.name(&names.name(kind, id)?);
             }
         }

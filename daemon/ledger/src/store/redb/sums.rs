@@ -71,9 +71,7 @@ pub(super) struct Sums {
 
 /// The dimensions among a record's ids.
 pub(super) fn dims_of(ids: &Ids) -> Dims {
-    let mut dims = Dims::default();
-    dims.copy_from_slice(&ids[..Dimension::ALL.len()]);
-    dims
+    Dimension::ALL.map(|dimension| ids[tables::kind_of(dimension) as usize])
 }
 
 /// Only what the coarse rollup is split by.

@@ -5,7 +5,7 @@
 
 use redb::TableDefinition;
 use tokmon_core::id::Key;
-use tokmon_core::rollup::Dims;
+use tokmon_core::rollup::{Dimension, Dims};
 
 use super::super::{Result, StoreError};
 
@@ -38,12 +38,24 @@ pub(super) const CHAIN: TableDefinition<'static, u64, &[u8]> = TableDefinition::
 /// "state" → the rules' state.
 pub(super) const STATE: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("state.v1");
 
-/// Dictionary kinds 0 to 6 are the dimensions; these two follow.
+/// Dictionary kinds 0 to 6 are the first dimensions; these follow.
 pub(super) const KIND_SOURCE: u8 = 7;
 /// Paths of files.
 pub(super) const KIND_PATH: u8 = 8;
+/// Places.
+pub(super) const KIND_PLACE: u8 = 9;
 /// How many kinds there are.
-pub(super) const KINDS: usize = 9;
+pub(super) const KINDS: usize = 10;
+/// How many of them every record names: all but the last.
+pub(super) const KINDS_OF_ALL: usize = KIND_PLACE as usize;
+
+/// The dictionary's kind of a dimension.
+pub(super) fn kind_of(dimension: Dimension) -> u8 {
+    match dimension {
+        Dimension::Place => KIND_PLACE,
+        other => other as u8,
+    }
+}
 
 /// Day, then hash.
 pub(super) fn key_bytes(key: &Key) -> [u8; 16] {
@@ -95,7 +107,12 @@ pub(super) fn name_bytes(kind: u8, name: &str) -> Vec<u8> {
 pub(super) fn roll_bytes(bucket: u32, dims: &Dims, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&bucket.to_be_bytes());
-    for &id in dims {
+    // A place stands at the end, where there is one: rows without are as they were before there were places.
+    let (place, all) = (
+        dims[Dimension::Place as usize],
+        &dims[..Dimension::Place as usize],
+    );
+    for &id in all.iter().chain((place != 0).then_some(&place)) {
         prost::encoding::encode_varint(u64::from(id), out);
     }
 }
@@ -106,7 +123,10 @@ pub(super) fn roll_of(mut bytes: &[u8]) -> Result<(u32, Dims)> {
     let (bucket, rest) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
     bytes = rest;
     let mut dims = Dims::default();
-    for id in &mut dims {
+    for (at, id) in dims.iter_mut().enumerate() {
+        if at == Dimension::Place as usize && bytes.is_empty() {
+            break;
+        }
         let value = prost::encoding::decode_varint(&mut bytes).map_err(|_| damaged())?;
         *id = u32::try_from(value).map_err(|_| damaged())?;
     }

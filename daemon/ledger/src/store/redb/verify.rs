@@ -12,7 +12,7 @@ use tokmon_core::rollup::{Agg, Dims, bucket_of, bucket_start_ms};
 use super::super::{MAX_FINDINGS, Result, StoreError, Verification, agrees, record_of};
 use super::chain::{self, Digest};
 use super::codec::{CheckpointRow, DroppedRow, PositionRow, unseal_message};
-use super::entry::{from_row, ids_in, read_row, record_in};
+use super::entry::{digested, from_row, ids_in, read_row, record_in};
 use super::handle::guarded;
 use super::names::{read_id, read_name};
 use super::read::{Reader, SessionSum, SnapshotNames, read_sum};
@@ -125,7 +125,7 @@ fn digest_entry(
     let row = read_row(seq, value)?;
     if let Some((record, replaces)) = record_in(&row) {
         *calls += u64::from(replaces.is_none());
-        for (kind, id) in (0..).zip(ids_in(record)?) {
+        for (kind, id) in digested(&ids_in(record)?) {
             digest.name(&names.name(kind, id)?);
         }
     }

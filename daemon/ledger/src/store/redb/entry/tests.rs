@@ -7,7 +7,7 @@ use tokmon_core::budget::{Caller, End, Estimate, Lift, Reservation, Used};
 
 /// Writes an entry and reads it back; ids are places in a list of names.
 fn there_and_back(entry: &Entry) -> Result<Entry> {
-    let mut names: Vec<Name> = Vec::new();
+    let mut names: Vec<Name> = vec!["".into()];
     let ids = match record_of(entry) {
         Some(record) => ids_of(record, |_, name| {
             names.push(name.clone());
@@ -41,6 +41,12 @@ fn every_kind_of_entry_comes_back() {
     seen.extra_output = 5;
     seen.task = "t".into();
     seen.who.context = Some("".into());
+    seen.request_id = "req_1".into();
+    seen.place = Some(Arc::new(Place {
+        branch: "main".into(),
+        mcp_server: "github".into(),
+        ..Place::default()
+    }));
     let record = Box::new(record);
     let estimate = Estimate {
         usage: Tokens::from_array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, u64::MAX]),
@@ -166,7 +172,7 @@ fn kinds_tiers_and_reasons_come_back() {
 fn a_usual_record_takes_less_than_150_bytes() {
     let entry = entry(Body::Usage(Box::new(samples::call(12_345, samples::START_MS))));
     let mut bytes = Vec::new();
-    let ids = [1, 2, 3, 40, 10_000, 10, 1, 2, 10_000];
+    let ids = [1, 2, 3, 40, 10_000, 10, 1, 2, 10_000, 0];
     seal_message(&entry.seq.to_le_bytes(), &to_row(&entry, &ids), &mut bytes);
     assert!(bytes.len() < 150, "{}", bytes.len());
 }
@@ -178,7 +184,7 @@ fn an_unknown_number_is_damage() {
         body: Some(BodyRow::Usage(record)),
     };
     let good = RecordRow {
-        ids: vec![0; KINDS],
+        ids: vec![0; KINDS_OF_ALL],
         ..RecordRow::default()
     };
     let wrong = [
