@@ -115,7 +115,7 @@ verbs! {
     /// Counts many texts in one call.
     count_many => count_many(CountManyRequest) -> v1::CountManyResponse;
     /// Counts the body of a request to a model, part by part.
-    count_request => count_request(CountBodyRequest) -> v1::CountBodyResponse;
+    count_body => count_body(CountBodyRequest) -> v1::CountBodyResponse;
     }
 
     PriceServiceClient {

@@ -139,7 +139,7 @@ impl TokenService for Tokens {
         Ok(Response::new(v1::CountManyResponse { counts, total }))
     }
 
-    async fn count_request(
+    async fn count_body(
         &self,
         request: Request<v1::CountBodyRequest>,
     ) -> Result<Response<v1::CountBodyResponse>, Status> {

@@ -48,7 +48,7 @@ pub(super) async fn run(
         provider: provider.map_or("", Provider::name).to_owned(),
         model: model.unwrap_or_default().to_owned(),
     };
-    let counted = context.client().await?.count_request(request).await?;
+    let counted = context.client().await?.count_body(request).await?;
     if context.json {
         return show::print(&to_json::document(&as_json(&counted)));
     }
