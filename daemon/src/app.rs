@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tokmon_capture::Capture;
+use tokmon_capture::otlp::Receiver;
 use tokmon_ledger::Ledger;
 use tokmon_proto::paths::Paths;
 use tokmon_tokenizer::Tokenizer;
@@ -20,7 +22,7 @@ use crate::instance::{Instance, private_dir};
 use crate::listener::Door;
 use crate::logging::LevelSwitch;
 use crate::process::{self, Note, Signals, Wish};
-use crate::{clock, health, hooks, logging, parts, retention, rpc, usage_log};
+use crate::{clock, health, hooks, logging, otlp, parts, retention, rpc, usage_log};
 
 /// Shortest pause before reservations are expired: those that end together are ended together.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
@@ -63,6 +65,10 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
     } else {
         None
     };
+    let telemetry = config.otlp_enabled.then(|| {
+        let user = config.user.as_str().into();
+        Arc::new(Receiver::new(ledger.clone(), clock.clone(), user))
+    });
     let app = Arc::new(Context {
         hooks: hooks::Hooks::load(paths.state_dir.join("hooks.json")),
         tokenizer: Arc::new(Tokenizer::new()),
@@ -71,6 +77,7 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
         cancel: cancel.clone(),
         ledger,
         capture,
+        telemetry,
         clock,
         config,
         paths,
@@ -83,6 +90,8 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
     let server = tokio::spawn(rpc::serve(app.clone(), door, health_service));
     let ready = format!("serving on {}", app.paths.socket.display());
     let chores = chores(&app, reporter, &ready);
+    take_telemetry(&app, &chores).await;
+    chores.close();
     info!(
         pid = std::process::id(),
         version = env!("CARGO_PKG_VERSION"),
@@ -104,13 +113,18 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
     stop(&app, server, chores, signals).await
 }
 
+/// Opens the telemetry door, if it is wanted.
+async fn take_telemetry(app: &Context, tasks: &TaskTracker) {
+    let Some(receiver) = &app.telemetry else { return };
+    let token_file = app.paths.otlp_token_file();
+    let token_file = app.config.otlp_require_token.then_some(token_file.as_path());
+    let door = otlp::Door::open(receiver.clone(), &app.config.otlp_listen, token_file).await;
+    tasks.spawn(door.serve(app.cancel.clone()));
+}
+
 /// Work that goes on beside the doors.
-fn chores(
-    app: &Arc<Context>,
-    reporter: tonic_health::server::HealthReporter,
-    ready: &str,
-) -> tokio_util::task::TaskTracker {
-    let tasks = tokio_util::task::TaskTracker::new();
+fn chores(app: &Arc<Context>, reporter: tonic_health::server::HealthReporter, ready: &str) -> TaskTracker {
+    let tasks = TaskTracker::new();
     tasks.spawn(health::run(
         app.ledger.clone(),
         reporter,
@@ -131,7 +145,6 @@ fn chores(
     if app.config.usage_log {
         tasks.spawn(usage_log::run(app.clone()));
     }
-    tasks.close();
     tasks
 }
 
@@ -202,7 +215,7 @@ fn reload(layers: &Layers, level: &LevelSwitch) {
 async fn stop(
     app: &Context,
     server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
-    chores: tokio_util::task::TaskTracker,
+    chores: TaskTracker,
     mut signals: Signals,
 ) -> Result<(), Failure> {
     process::tell(&Note::Stopping);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokmon_capture::Capture;
+use tokmon_capture::otlp::Receiver;
 use tokmon_ledger::{Clock, Ledger};
 use tokmon_proto::paths::Paths;
 use tokmon_tokenizer::Tokenizer;
@@ -19,6 +20,8 @@ pub(crate) struct Context {
     pub capture: Option<Capture>,
     /// What hooks did.
     pub hooks: Hooks,
+    /// Takes telemetry; `None` when switched off.
+    pub telemetry: Option<Arc<Receiver>>,
     /// Counts text.
     pub tokenizer: Arc<Tokenizer>,
     /// The clock.

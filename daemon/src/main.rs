@@ -12,6 +12,7 @@ mod hooks;
 mod instance;
 mod listener;
 mod logging;
+mod otlp;
 mod parts;
 mod process;
 mod retention;

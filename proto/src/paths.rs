@@ -103,6 +103,11 @@ impl Paths {
         self.state_dir.join("unreachable.policy")
     }
 
+    /// The token that senders of telemetry must show.
+    pub fn otlp_token_file(&self) -> PathBuf {
+        self.state_dir.join("otlp.token")
+    }
+
     /// The lock that a running daemon holds.
     pub fn lock_file(&self) -> PathBuf {
         self.state_dir.join("tokmond.lock")

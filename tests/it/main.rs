@@ -6,6 +6,7 @@ mod daemon;
 mod hook;
 mod ledger;
 mod other_tools;
+mod otlp;
 mod price;
 mod report;
 mod session;

@@ -1,5 +1,7 @@
 //! `tokmonctl status`: how the daemon is, what it has and where it reads.
 
+mod otlp;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -46,6 +48,7 @@ fn as_json(s: &StatusResponse) -> serde_json::Value {
             "purge_horizon": to_json::time(l.purge_horizon_ms),
         },
         "sources": s.sources.iter().map(to_json::source).collect::<Vec<_>>(),
+        "otlp": s.otlp.as_ref().map(otlp::as_json),
     })
 }
 
@@ -71,6 +74,9 @@ fn draw(s: &StatusResponse, now: Timestamp, screen: &Screen) -> String {
         ledger_line(&l),
     );
     out = screen.fold(&out, 8);
+    if let Some(telemetry) = &s.otlp {
+        out.push_str(&otlp::draw(telemetry, now, screen));
+    }
     if !s.sources.is_empty() {
         out.push('\n');
         out.push_str(&sources(&s.sources, screen));

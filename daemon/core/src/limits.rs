@@ -100,3 +100,20 @@ pub const MAX_LIFTS: usize = 16;
 pub const MAX_HOOK_EVENTS: usize = 300;
 /// Sessions whose denials in a row are counted.
 pub const MAX_HOOK_SESSIONS: usize = 256;
+/// Largest body of a telemetry request as it is sent, in bytes: exporters send some hundred records at once, a
+/// kilobyte each.
+pub const MAX_OTLP_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Largest such body unpacked: what repeats itself packs well, and a bomb ends here.
+pub const MAX_OTLP_UNPACKED_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of all such bodies that are in memory at once; beyond it senders are told to come again.
+pub const MAX_OTLP_MEMORY_BYTES: usize = 48 * 1024 * 1024;
+/// Most calls in one telemetry request: twenty times what an exporter sends at once.
+pub const MAX_OTLP_CALLS: usize = 10_000;
+/// Most connections of telemetry at once: some dozen agents with one for each signal.
+pub const MAX_OTLP_CONNECTIONS: usize = 128;
+/// Most telemetry requests in a second, and at once after a quiet time: each agent sends one every five seconds.
+pub const MAX_OTLP_REQUESTS_PER_SECOND: u32 = 200;
+/// Senders of telemetry that are kept by name for status.
+pub const MAX_OTLP_SENDERS_SHOWN: usize = 32;
+/// Addresses that telemetry is taken at: the two usual ports, in both kinds of IP.
+pub const MAX_OTLP_LISTENERS: usize = 4;

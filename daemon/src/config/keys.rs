@@ -1,5 +1,7 @@
 //! Every configuration key: what it does, what is allowed and what a fresh install has.
 
+use tokmon_core::limits::MAX_OTLP_LISTENERS;
+
 /// What a key's value may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Allowed {
@@ -17,6 +19,8 @@ pub(crate) enum Allowed {
     List,
     /// A decimal number of dollars, not negative.
     Dollars,
+    /// A list of loopback addresses with ports.
+    Loopback,
 }
 
 impl Allowed {
@@ -31,6 +35,9 @@ impl Allowed {
                 "an IANA time zone such as \"Europe/Berlin\", or empty for the system's".to_owned()
             }
             Allowed::List => "a list of texts".to_owned(),
+            Allowed::Loopback => format!(
+                "1 to {MAX_OTLP_LISTENERS} loopback addresses with their ports, such as [\"127.0.0.1:14318\", \"[::1]:14318\"]"
+            ),
             Allowed::Dollars => "dollars as a decimal number in quotes, e.g. \"10\" or \"2.50\"".to_owned(),
         }
     }
@@ -144,6 +151,24 @@ pub(crate) const KEYS: &[Key] = &[
         Allowed::List,
         "[]",
         "Directories of Codex; empty: CODEX_HOME or ~/.codex.",
+    ),
+    key(
+        "otlp.enabled",
+        Allowed::Bool,
+        "false",
+        "Take the telemetry (OTLP) that agents export.",
+    ),
+    key(
+        "otlp.listen",
+        Allowed::Loopback,
+        "[\"127.0.0.1:14318\"]",
+        "Where it is taken, over gRPC and HTTP alike; port 0: any that is free.",
+    ),
+    key(
+        "otlp.require_token",
+        Allowed::Bool,
+        "true",
+        "Take telemetry only from who can read the token in otlp.token beside the ledger.",
     ),
     key(
         "waste.large_request.enabled",

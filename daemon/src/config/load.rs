@@ -1,8 +1,10 @@
 //! The layers of configuration and how they are joined.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
+use tokmon_core::limits::MAX_OTLP_LISTENERS;
 use tokmon_core::money::Pico;
 use toml::Value;
 
@@ -169,8 +171,13 @@ fn from_text(key: &Key, text: &str) -> Value {
     let plain = || Value::String(text.to_owned());
     match key.allowed {
         Allowed::Bool | Allowed::Int(..) => parse_value(text.trim()).unwrap_or_else(plain),
-        Allowed::List if text.trim_start().starts_with('[') => parse_value(text).unwrap_or_else(plain),
-        Allowed::List => Value::Array(
+        // An address may begin with a bracket too; that is no list.
+        Allowed::List | Allowed::Loopback
+            if text.trim_start().starts_with('[') && parse_value(text).is_some() =>
+        {
+            parse_value(text).unwrap_or_else(plain)
+        }
+        Allowed::List | Allowed::Loopback => Value::Array(
             text.split(',')
                 .filter(|s| !s.is_empty())
                 .map(|s| Value::String(s.to_owned()))
@@ -180,6 +187,11 @@ fn from_text(key: &Key, text: &str) -> Value {
     }
 }
 
+fn is_loopback(address: &Value) -> bool {
+    let address = address.as_str().and_then(|text| text.parse::<SocketAddr>().ok());
+    address.is_some_and(|address| address.ip().is_loopback())
+}
+
 fn check(key: &Key, value: Value, place: &str) -> Result<Value, String> {
     let good = match (key.allowed, &value) {
         (Allowed::Bool, Value::Boolean(_)) | (Allowed::Text, Value::String(_)) => true,
@@ -187,6 +199,9 @@ fn check(key: &Key, value: Value, place: &str) -> Result<Value, String> {
         (Allowed::Word(words), Value::String(s)) => words.contains(&s.as_str()),
         (Allowed::Zone, Value::String(s)) => s.is_empty() || TimeZone::get(s).is_ok(),
         (Allowed::List, Value::Array(items)) => items.iter().all(Value::is_str),
+        (Allowed::Loopback, Value::Array(items)) => {
+            (1..=MAX_OTLP_LISTENERS).contains(&items.len()) && items.iter().all(is_loopback)
+        }
         (Allowed::Dollars, Value::String(s)) => Pico::parse_usd(s).is_some_and(|p| p >= Pico::ZERO),
         _ => false,
     };

@@ -5,6 +5,7 @@
 mod keys;
 mod load;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +47,12 @@ pub(crate) struct Config {
     pub claude_dirs: Vec<PathBuf>,
     /// Directories of Codex; empty: the usual ones.
     pub codex_dirs: Vec<PathBuf>,
+    /// Take telemetry.
+    pub otlp_enabled: bool,
+    /// Where; loopback addresses.
+    pub otlp_listen: Vec<SocketAddr>,
+    /// Senders of telemetry must show the token.
+    pub otlp_require_token: bool,
     /// The waste rules.
     pub waste: WasteRules,
     /// Embedding tokens a day before a warning.
@@ -100,6 +107,11 @@ impl Config {
                 .into_iter()
                 .map(PathBuf::from)
                 .collect(),
+            otlp_enabled: get.bool("otlp.enabled"),
+            otlp_listen: (get.list("otlp.listen").iter())
+                .filter_map(|address| address.parse().ok())
+                .collect(),
+            otlp_require_token: get.bool("otlp.require_token"),
             waste,
             embeddings_daily_tokens: get.int("embeddings.daily_tokens"),
             embeddings_weekly: Pico::parse_usd(&get.text("embeddings.weekly_usd")).unwrap_or_default(),
@@ -241,6 +253,11 @@ mod tests {
     fn lists_are_given_in_toml_or_with_commas() {
         let config = Config::load(&layers("capture.codex_dirs = [\"/a\", \"/b\"]", &[], &[])).unwrap();
         assert_eq!(config.codex_dirs.len(), 2);
+        let both = [("TOKMON_OTLP_LISTEN", "[::1]:4317,127.0.0.1:4318")];
+        assert_eq!(
+            Config::load(&layers("", &both, &[])).unwrap().otlp_listen.len(),
+            2
+        );
         let config = Config::load(&layers("", &[("TOKMON_CAPTURE_CODEX_DIRS", "/a,/b,/c")], &[])).unwrap();
         assert_eq!(config.codex_dirs.len(), 3);
     }
@@ -282,6 +299,19 @@ mod tests {
             ),
             ("", &[], &["log.level"], &["log.level", "KEY=VALUE"]),
             ("", &[], &["nope=1"], &["nope"]),
+            (
+                "otlp.listen = [\"0.0.0.0:4318\"]",
+                &[],
+                &[],
+                &["otlp.listen", "loopback"],
+            ),
+            (
+                "",
+                &[("TOKMON_OTLP_LISTEN", "[::1]")],
+                &[],
+                &["OTLP_LISTEN", "ports"],
+            ),
+            ("otlp.listen = []", &[], &[], &["otlp.listen", "1 to 4"]),
             (
                 "embeddings.weekly_usd = \"-1\"",
                 &[],

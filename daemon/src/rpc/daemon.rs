@@ -30,6 +30,33 @@ impl Daemon {
         sources.into_iter().map(source).collect()
     }
 
+    fn telemetry(&self) -> Option<v1::OtlpStatus> {
+        let app = &self.0;
+        let tally = app.telemetry.as_ref()?.tally();
+        let token_file = app.paths.otlp_token_file().display().to_string();
+        let senders = tally.senders.into_iter().map(|sender| v1::OtlpSender {
+            agent: sender.agent.to_string(),
+            calls: sender.calls,
+            last_ms: sender.last_ms,
+        });
+        Some(v1::OtlpStatus {
+            endpoints: tally.endpoints,
+            error: tally.error,
+            token_file: Some(token_file)
+                .filter(|_| app.config.otlp_require_token)
+                .unwrap_or_default(),
+            requests: tally.requests,
+            calls: tally.calls,
+            duplicates: tally.duplicates,
+            others: tally.others,
+            rejected: tally.rejected,
+            refused: tally.refused,
+            last_ms: tally.last_ms,
+            senders: senders.collect(),
+            problems: tally.problems.into(),
+        })
+    }
+
     /// Another ledger has other read positions.
     fn read_again(&self) {
         if let Some(capture) = &self.0.capture {
@@ -93,6 +120,7 @@ impl DaemonService for Daemon {
             home: app.paths.state_dir.display().to_string(),
             config_file: app.paths.config_file().display().to_string(),
             resident_bytes: resident_bytes(),
+            otlp: self.telemetry(),
         }))
     }
 

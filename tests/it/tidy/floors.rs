@@ -199,7 +199,7 @@ fn money_never_floats() {
 }
 
 /// Modules of the daemon: the doors, and what lies below them.
-const DOORS: [&str; 4] = ["rpc", "web", "alerts", "gateway"];
+const DOORS: [&str; 5] = ["rpc", "otlp", "web", "alerts", "gateway"];
 const ABOVE_DOORS: [&str; 2] = ["app", "main"];
 
 #[test]

@@ -15,7 +15,7 @@ mod droid;
 mod gemini;
 mod google;
 mod goose;
-mod json;
+pub(crate) mod json;
 mod kimi_cli;
 mod kimi_code;
 mod lines;
@@ -25,7 +25,7 @@ mod pi;
 mod qwen;
 #[cfg(test)]
 mod testing;
-mod values;
+pub(crate) mod values;
 mod zed;
 
 use std::fmt;
