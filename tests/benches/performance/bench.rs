@@ -1,6 +1,7 @@
 //! What sections share: the corpus, a ledger of a million records, peers; each made when a section first needs it.
 
 use std::cell::OnceCell;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -39,8 +40,10 @@ pub(crate) struct Large {
     pub(crate) rates: Vec<f64>,
     /// Processor time of the daemon meanwhile, in microseconds per record.
     pub(crate) cpu_us: Option<f64>,
-    /// Of the ledger's file, after a clean stop.
+    /// Of the disk that the ledger's file takes, after a clean stop.
     pub(crate) bytes_per_record: f64,
+    /// Of the file's length: it grows by doubling, and what was never written takes no disk.
+    pub(crate) length_per_record: f64,
 }
 
 /// Whole runs of ccusage over the corpus.
@@ -116,7 +119,7 @@ impl Bench {
             let status = status.unwrap_or_else(|error| panic!("status: {error}"));
             let path = status.ledger.expect("a ledger").path;
             daemon.stop();
-            let bytes = std::fs::metadata(&path).expect("the ledger's file").len();
+            let file = std::fs::metadata(&path).expect("the ledger's file");
             Large {
                 env,
                 records,
@@ -124,7 +127,8 @@ impl Bench {
                 cpu_us: before
                     .zip(after)
                     .map(|(before, after)| (after - before) * 1e6 / records as f64),
-                bytes_per_record: bytes as f64 / records as f64,
+                bytes_per_record: (file.blocks() * 512).min(file.len()) as f64 / records as f64,
+                length_per_record: file.len() as f64 / records as f64,
             }
         })
     }
