@@ -31,7 +31,7 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Adopts the socket that systemd hands over, or binds `socket`. The state directory's lock is held, so a socket
+    /// Adopts the socket that systemd or launchd hands over, or binds `socket`. The state directory's lock is held, so a socket
     /// file that is there belongs to a dead daemon and is replaced; a live one on the same path (another state
     /// directory with the same TOKMON_SOCKET) is a conflict.
     pub(crate) fn open(socket: &Path, uid: u32) -> Result<Door, Failure> {
@@ -134,17 +134,20 @@ fn remove_dead(socket: &Path) -> Result<(), Failure> {
     }
 }
 
-#[cfg(target_os = "linux")]
+/// The socket that the service manager hands over, if it does.
 fn adopted() -> Result<Option<Listener>, Failure> {
     use std::os::fd::{FromRawFd, OwnedFd};
-    let mut fds =
-        sd_notify::listen_fds().map_err(|e| Failure::unavailable(format!("socket activation: {e}")))?;
-    let Some(fd) = fds.next() else { return Ok(None) };
-    if fds.next().is_some() {
-        return Err(Failure::config(
-            "socket activation: expected one socket, got several",
-        ));
-    }
+    let fds =
+        handed_over().map_err(|problem| Failure::unavailable(format!("socket activation: {problem}")))?;
+    let fd = match fds[..] {
+        [] => return Ok(None),
+        [fd] => fd,
+        _ => {
+            return Err(Failure::config(
+                "socket activation: expected one socket, got several",
+            ));
+        }
+    };
     // SAFETY: the service manager passed this descriptor to us alone, and it is taken only here, once.
     #[allow(unsafe_code)]
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
@@ -153,9 +156,28 @@ fn adopted() -> Result<Option<Listener>, Failure> {
     Ok(Some(listener.into()))
 }
 
-#[cfg(not(target_os = "linux"))]
-fn adopted() -> Result<Option<Listener>, Failure> {
-    Ok(None)
+/// systemd names the descriptors in the environment.
+#[cfg(target_os = "linux")]
+fn handed_over() -> Result<Vec<std::os::fd::RawFd>, String> {
+    sd_notify::listen_fds()
+        .map(Iterator::collect)
+        .map_err(|e| e.to_string())
+}
+
+/// launchd is asked for them, by the name in the agent's property list.
+#[cfg(target_os = "macos")]
+fn handed_over() -> Result<Vec<std::os::fd::RawFd>, String> {
+    match raunch::activate_socket("Listener") {
+        Ok(fds) => Ok(fds),
+        // Started by hand, or by an agent that was written before it had a socket.
+        Err(raunch::Error::NotManaged | raunch::Error::NotInPlist) => Ok(Vec::new()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn handed_over() -> Result<Vec<std::os::fd::RawFd>, String> {
+    Ok(Vec::new())
 }
 
 fn peer_of(stream: &Stream) -> io::Result<Peer> {

@@ -42,6 +42,7 @@ impl Signals {
 
 /// What the service manager is told. Without one, nothing happens.
 #[derive(Debug, Clone)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only shown in the log"))]
 pub(crate) enum Note {
     /// The daemon serves.
     Ready(String),
@@ -74,9 +75,11 @@ pub(crate) fn tell(note: &Note) {
     }
 }
 
-/// Tells the service manager; launchd has nothing to be told.
+/// Tells the log: launchd has nothing to be told.
 #[cfg(not(target_os = "linux"))]
-pub fn tell(_: &Note) {}
+pub(crate) fn tell(note: &Note) {
+    tracing::debug!(?note, "life");
+}
 
 /// How often the watchdog wants a sign of life: half of what the service manager allows. `None`: no watchdog.
 pub(crate) fn watchdog_interval() -> Option<Duration> {

@@ -7,13 +7,14 @@ use std::process::Command;
 use tokmon_tests::binaries::root;
 
 /// What launchd knows and we use: it ignores a misspelt key without a word.
-const LAUNCHD_KEYS: [&str; 8] = [
+const LAUNCHD_KEYS: [&str; 9] = [
     "ExitTimeOut",
     "KeepAlive",
     "Label",
     "ProcessType",
     "ProgramArguments",
     "RunAtLoad",
+    "Sockets",
     "ThrottleInterval",
     "Umask",
 ];
@@ -142,6 +143,17 @@ fn launchd_knows_every_key() {
         .expect("ProgramArguments");
     let arguments: Vec<&str> = arguments.iter().filter_map(plist::Value::as_string).collect();
     assert_eq!(arguments, ["/usr/local/bin/tokmond", "run"]);
+    let listener = plist
+        .get("Sockets")
+        .and_then(plist::Value::as_dictionary)
+        .and_then(|sockets| sockets.get("Listener"))
+        .and_then(plist::Value::as_dictionary)
+        .expect("the name that the daemon asks for");
+    let mode = listener
+        .get("SockPathMode")
+        .and_then(plist::Value::as_signed_integer);
+    assert_eq!(mode, Some(0o600), "{listener:?}");
+    assert!(listener.contains_key("SockPathName"), "{listener:?}");
     let keep_alive = plist.get("KeepAlive").and_then(plist::Value::as_dictionary);
     let again_after_success = keep_alive.and_then(|k| k.get("SuccessfulExit"));
     assert_eq!(

@@ -18,6 +18,7 @@ const SOCKET: &str = include_str!("../../../../systemd/tokmond.socket");
 const AGENT: &str = include_str!("../../../../launchd/dev.tokmon.tokmond.plist");
 /// The place that the templates name.
 const TEMPLATE_PROGRAM: &str = "/usr/local/bin/tokmond";
+const TEMPLATE_SOCKET: &str = "/usr/local/var/run/tokmon/tokmond.v1.sock";
 const LABEL: &str = "dev.tokmon.tokmond";
 /// Variables that decide where tokmon and the agents keep their files. A service manager does not pass them on.
 const VARIABLES: [&str; 4] = ["TOKMON_HOME", "TOKMON_SOCKET", "CLAUDE_CONFIG_DIR", "CODEX_HOME"];
@@ -34,9 +35,14 @@ struct Plan {
 
 /// `tokmonctl daemon install`.
 pub(crate) async fn install(dry_run: bool) -> Result<(), Failure> {
-    let plan = plan(&Situation::now()?)?;
+    let situation = Situation::now()?;
+    let plan = plan(&situation)?;
     if dry_run {
         return show::print(&describe(&plan));
+    }
+    if situation.macos {
+        // launchd makes the socket, not its directory.
+        private_dir(situation.socket.parent().unwrap_or(Path::new(".")))?;
     }
     for (file, content) in &plan.files {
         let dir = file.parent().unwrap_or(Path::new("."));
@@ -96,6 +102,21 @@ pub(crate) async fn uninstall(dry_run: bool) -> Result<(), Failure> {
     }
     disabled?;
     perform(&after, &[])
+}
+
+#[cfg(unix)]
+fn private_dir(dir: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| io_error("create", dir.display(), &e))
+}
+
+#[cfg(not(unix))]
+fn private_dir(dir: &Path) -> Result<(), Error> {
+    fs::create_dir_all(dir).map_err(|e| io_error("create", dir.display(), &e))
 }
 
 /// Everything outside that the plan depends on.
@@ -207,7 +228,7 @@ fn plan(s: &Situation) -> Result<Plan, Error> {
         ));
     }
     let files = if s.macos {
-        vec![(s.agent_file(), agent(program, &s.variables))]
+        vec![(s.agent_file(), agent(program, s)?)]
     } else {
         vec![
             (s.unit_dir.join("tokmond.service"), service(program, &s.variables)),
@@ -282,20 +303,28 @@ fn quoted(text: &str) -> String {
     }
 }
 
-fn agent(program: &str, variables: &[(&'static str, String)]) -> String {
-    let plist = AGENT.replace(TEMPLATE_PROGRAM, &xml(program));
+fn agent(program: &str, s: &Situation) -> Result<String, Error> {
+    let socket = s
+        .socket
+        .to_str()
+        .filter(|path| !path.contains(char::is_control))
+        .ok_or_else(|| invalid(format!("{} cannot be written into an agent", s.socket.display())))?;
+    let plist = AGENT
+        .replace(TEMPLATE_PROGRAM, &xml(program))
+        .replace(TEMPLATE_SOCKET, &xml(socket));
+    let variables = &s.variables;
     if variables.is_empty() {
-        return plist;
+        return Ok(plist);
     }
     let pairs: String = variables
         .iter()
         .map(|(name, value)| format!("\t\t<key>{name}</key>\n\t\t<string>{}</string>\n", xml(value)))
         .collect();
     let environment = format!("\t<key>EnvironmentVariables</key>\n\t<dict>\n{pairs}\t</dict>\n");
-    match plist.rfind("</dict>") {
+    Ok(match plist.rfind("</dict>") {
         Some(end) => format!("{}{environment}{}", &plist[..end], &plist[end..]),
         None => plist,
-    }
+    })
 }
 
 fn xml(text: &str) -> String {
@@ -411,6 +440,10 @@ mod tests {
         assert_eq!(file, Path::new("/u/dev.tokmon.tokmond.plist"));
         assert!(
             plist.contains("<string>/a&amp;b/tokmond</string>") && plist.contains("<string>/c&lt;d</string>"),
+            "{plist}"
+        );
+        assert!(
+            plist.contains("<string>/x/run/tokmond.v1.sock</string>") && !plist.contains(TEMPLATE_SOCKET),
             "{plist}"
         );
         assert!(
