@@ -48,6 +48,9 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
     private_dir(&paths.state_dir)?;
     let instance = Instance::acquire(&paths.lock_file())?;
     let level = logging::init(&config, &paths.log_dir)?;
+    for doubt in layers.doubts() {
+        warn!("{doubt}");
+    }
     let mut signals =
         Signals::listen().map_err(|e| Failure::unavailable(format!("cannot listen to signals: {e}")))?;
 

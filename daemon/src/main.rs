@@ -97,7 +97,7 @@ fn obey(args: Args) -> Result<(), Failure> {
         Command::Run(run) => load(run).and_then(|(paths, layers, config)| app::run(paths, layers, config)),
         Command::Salvage { to } => salvage(&to),
         Command::CheckConfig { run, list } => {
-            load(run).map(|(paths, _, config)| check(&paths, &config, list))
+            load(run).map(|(paths, layers, config)| check(&paths, &layers, &config, list))
         }
     }
 }
@@ -119,8 +119,11 @@ fn load(run: Run) -> Result<(Paths, Layers, Config), Failure> {
     Ok((paths, layers, config))
 }
 
-fn check(paths: &Paths, config: &Config, list: bool) {
+fn check(paths: &Paths, layers: &Layers, config: &Config, list: bool) {
     let mut text = format!("{}: ok\n", paths.config_file().display());
+    for doubt in layers.doubts() {
+        text.push_str(&format!("warning: {doubt}\n"));
+    }
     for (setting, key) in config.settings.iter().zip(KEYS).filter(|_| list) {
         text.push_str(&format!(
             "\n{} = {}   ({})\n    {} Allowed: {}. Default: {}.\n",

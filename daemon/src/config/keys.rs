@@ -300,6 +300,17 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
         .map(|(_, n)| n)
 }
 
+/// The variable of a key that a variable was likely meant to be, but is not: one letter in six may be wrong. Variables
+/// that are no keys (TOKMON_HOME, …) are not that near to one.
+pub(super) fn meant(variable: &str) -> Option<String> {
+    KEYS.iter()
+        .map(|key| key.variable())
+        .map(|known| (distance(variable, &known), known))
+        .min()
+        .filter(|(wrong, known)| (1..=known.len() / 6).contains(wrong))
+        .map(|(_, known)| known)
+}
+
 /// How many characters must be changed, added or removed.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();

@@ -76,6 +76,15 @@ impl Layers {
         })
     }
 
+    /// What may be meant otherwise, one sentence each.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        let doubt = |variable: &String| {
+            let meant = keys::meant(variable)?;
+            Some(format!("{variable} sets nothing; did you mean {meant}?"))
+        };
+        self.vars.iter().filter_map(|(name, _)| doubt(name)).collect()
+    }
+
     /// Joins the layers into one setting per key.
     pub(super) fn resolve(&self) -> Result<Vec<Setting>, String> {
         let mut settings = Vec::with_capacity(KEYS.len());

@@ -263,6 +263,20 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_variable_is_told() {
+        let vars = [
+            ("TOKMON_HOME", "/h"),
+            ("TOKMON_SOCKET", "/h/s"),
+            ("TOKMON_RETENTION_DAYS", "9"),
+            ("TOKMON_RETENTON_DAY", "9"),
+        ];
+        assert_eq!(
+            layers("", &vars, &[]).doubts(),
+            ["TOKMON_RETENTON_DAY sets nothing; did you mean TOKMON_RETENTION_DAYS?"]
+        );
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (file, vars, flags, parts) in [
             (
