@@ -12,6 +12,7 @@ mod hooks;
 mod instance;
 mod listener;
 mod logging;
+mod memory;
 mod otlp;
 mod parts;
 mod process;
@@ -94,7 +95,10 @@ fn main() -> ExitCode {
 
 fn obey(args: Args) -> Result<(), Failure> {
     match args.command.unwrap_or(Command::Run(Run::default())) {
-        Command::Run(run) => load(run).and_then(|(paths, layers, config)| app::run(paths, layers, config)),
+        Command::Run(run) => {
+            memory::one_arena();
+            load(run).and_then(|(paths, layers, config)| app::run(paths, layers, config))
+        }
         Command::Salvage { to } => salvage(&to),
         Command::CheckConfig { run, list } => {
             load(run).map(|(paths, layers, config)| check(&paths, &layers, &config, list))
