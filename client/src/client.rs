@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio_stream::Stream;
 use tokmon_proto::v1::{
-    self, budget_service_client::BudgetServiceClient, daemon_service_client::DaemonServiceClient,
-    hook_service_client::HookServiceClient, price_service_client::PriceServiceClient,
-    report_service_client::ReportServiceClient, session_service_client::SessionServiceClient,
-    token_service_client::TokenServiceClient, usage_service_client::UsageServiceClient,
+    self, audit_service_client::AuditServiceClient, budget_service_client::BudgetServiceClient,
+    daemon_service_client::DaemonServiceClient, hook_service_client::HookServiceClient,
+    price_service_client::PriceServiceClient, report_service_client::ReportServiceClient,
+    session_service_client::SessionServiceClient, token_service_client::TokenServiceClient,
+    usage_service_client::UsageServiceClient,
 };
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -107,6 +108,11 @@ verbs! {
     ask_hook => ask(AskHookRequest) -> v1::AskHookResponse;
     /// Which hooks fired when, and which sessions are being denied.
     list_hooks => list(ListHooksRequest) -> v1::ListHooksResponse;
+    }
+
+    AuditServiceClient {
+    /// A page of acts, newest first.
+    list_audit => list(ListAuditRequest) -> v1::ListAuditResponse;
     }
 
     TokenServiceClient {

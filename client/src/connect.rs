@@ -22,6 +22,9 @@ use crate::{Error, Paths, start, trust};
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a program is called that does not say its name.
+const OWN_NAME: &str = concat!("tokmon-client ", env!("CARGO_PKG_VERSION"));
+
 /// How to connect.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -38,7 +41,7 @@ impl Default for Options {
         Options {
             start: true,
             timeout: Duration::from_secs(10),
-            name: concat!("tokmon-client ", env!("CARGO_PKG_VERSION")).to_owned(),
+            name: OWN_NAME.to_owned(),
         }
     }
 }
@@ -99,7 +102,7 @@ fn not_running(paths: &Paths) -> Error {
 
 /// Opens the socket of a running daemon; the first call is the caller's own.
 pub(crate) async fn quick(paths: &Paths) -> Result<Client, Error> {
-    let opened = async { channel(paths.socket.clone(), open(&paths.socket).await?).await };
+    let opened = async { channel(paths.socket.clone(), open(&paths.socket).await?, OWN_NAME).await };
     match opened.await {
         Ok(channel) => Ok(Client::over(channel)),
         Err(Failed::Absent) => Err(not_running(paths)),
@@ -110,7 +113,7 @@ pub(crate) async fn quick(paths: &Paths) -> Result<Client, Error> {
 /// One attempt: check the place, open the socket, shake hands.
 async fn attempt(paths: &Paths, options: &Options, deadline: Instant) -> Result<Client, Failed> {
     let stream = open(&paths.socket).await?;
-    let channel = channel(paths.socket.clone(), stream).await?;
+    let channel = channel(paths.socket.clone(), stream, &options.name).await?;
     let client = Client::over(channel);
     let hello = HandshakeRequest {
         contract: CONTRACT,
@@ -175,7 +178,7 @@ async fn connect_stream(socket: &Path) -> io::Result<Stream> {
 }
 
 /// HTTP/2 over `stream`; when the connection breaks later, the next call opens the socket again.
-async fn channel(socket: PathBuf, stream: Stream) -> Result<Channel, Failed> {
+async fn channel(socket: PathBuf, stream: Stream, name: &str) -> Result<Channel, Failed> {
     let first = Arc::new(Mutex::new(Some(stream)));
     let connector = tower::service_fn(move |_| {
         let (first, socket) = (Arc::clone(&first), socket.clone());
@@ -188,8 +191,12 @@ async fn channel(socket: PathBuf, stream: Stream) -> Result<Channel, Failed> {
             Ok::<_, io::Error>(TokioIo::new(stream))
         }
     });
-    // The address is only the authority that HTTP/2 asks for.
-    Endpoint::from_static("http://localhost")
+    // The address is only the authority that HTTP/2 asks for. Later connections, which shake no hands, are told apart
+    // by the name alone.
+    let endpoint = Endpoint::from_static("http://localhost");
+    let named = endpoint.clone().user_agent(name.replace(' ', "/"));
+    named
+        .unwrap_or(endpoint)
         .connect_with_connector(connector)
         .await
         .map_err(|_| {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokmon_capture::Capture;
 use tokmon_capture::otlp::Receiver;
+use tokmon_core::actor::Actor;
 use tokmon_ledger::Ledger;
 use tokmon_proto::paths::Paths;
 use tokmon_tokenizer::Tokenizer;
@@ -83,6 +84,7 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
         telemetry,
         clock,
         config,
+        login: process::user_name(instance.uid),
         paths,
     });
 
@@ -138,8 +140,13 @@ fn chores(app: &Arc<Context>, reporter: tonic_health::server::HealthReporter, re
     tasks.spawn(expire(app.clone()));
     tasks.spawn(hooks::run(app.clone()));
     if app.config.retention_automatic {
+        let own = Actor::new(
+            &app.login,
+            concat!("tokmond ", env!("CARGO_PKG_VERSION")),
+            std::process::id(),
+        );
         tasks.spawn(retention::run(
-            app.ledger.clone(),
+            app.ledger.by(own),
             app.clock.clone(),
             app.config.retention_days,
             app.cancel.clone(),

@@ -28,6 +28,8 @@ pub(crate) struct Context {
     pub clock: Arc<dyn Clock>,
     /// The configuration in force.
     pub config: Config,
+    /// Who runs it, and whoever connects: the name of the user as the system has it.
+    pub login: String,
     /// Where everything is.
     pub paths: Paths,
     /// Cancelled when the daemon stops.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use interprocess::local_socket::tokio::{Listener, Stream};
@@ -185,14 +185,22 @@ fn peer_of(stream: &Stream) -> io::Result<Peer> {
     let uid = creds
         .euid()
         .ok_or_else(|| io::Error::other("the system does not tell"))?;
-    Ok(Peer { uid })
+    Ok(Peer {
+        uid,
+        pid: creds.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
+        client: Arc::default(),
+    })
 }
 
 /// Who is at the other end.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Peer {
     /// The user.
     pub uid: u32,
+    /// The process that connected; 0: the system does not tell.
+    pub pid: u32,
+    /// What the program called itself in the handshake.
+    pub client: Arc<OnceLock<String>>,
 }
 
 /// A connection of our own user.
@@ -205,7 +213,7 @@ pub(crate) struct Conn {
 impl Connected for Conn {
     type ConnectInfo = Peer;
     fn connect_info(&self) -> Peer {
-        self.peer
+        self.peer.clone()
     }
 }
 

@@ -98,3 +98,33 @@ pub(crate) fn resident_bytes() -> u64 {
         .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
         .map_or(0, |kib| kib * 1024)
 }
+
+/// The name of a user. Where the system keeps none in its file, what the environment says, which is ours all the same:
+/// nobody else gets in.
+pub(crate) fn user_name(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name_in(&users, uid)
+        .or_else(|| std::env::var("USER").ok().filter(|name| !name.is_empty()))
+        .unwrap_or_else(|| format!("uid {uid}"))
+}
+
+fn name_in(users: &str, uid: u32) -> Option<String> {
+    let of = |line: &str| {
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next()?, fields.nth(1)?);
+        (id.parse() == Ok(uid)).then(|| name.to_owned())
+    };
+    users.lines().find_map(of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_have_names() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nme:x:1000:1000::/home/me:/bin/sh\n";
+        assert_eq!(name_in(users, 1000).as_deref(), Some("me"));
+        assert_eq!(name_in(users, 1), None);
+    }
+}

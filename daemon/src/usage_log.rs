@@ -203,6 +203,7 @@ mod tests {
         Entry {
             seq,
             recorded_at_ms: 1_700_000_000_000,
+            by: None,
             body,
         }
     }

@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Price(crate::price::Args),
     /// Budgets: set, list, apply a file; reserve before spending, settle after
     Budget(crate::budget::Args),
+    /// Who did or decided what, when and why; check that nothing was changed afterwards
+    Audit(crate::audit::Args),
     /// What the waste rules found
     Waste(crate::waste::Args),
     /// Advice drawn from your own records
@@ -163,6 +165,8 @@ mod tests {
             "price import prices.json --dry-run",
             "price reprice --dry-run",
             "budget set day --usd 20 --window day --action warn --scope agent=codex --timezone UTC",
+            "audit --since 7d --budget day --session s --agent codex --decision granted -n 5",
+            "audit verify",
             "waste last_7_days",
             "tips",
             "embeddings --days 30",

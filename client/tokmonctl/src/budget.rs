@@ -3,6 +3,8 @@
 mod apply;
 mod claim;
 
+pub(crate) use claim::binding as binding_json;
+
 use clap::Subcommand;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};

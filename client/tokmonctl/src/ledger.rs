@@ -171,7 +171,7 @@ fn absolute(file: &std::path::Path) -> Result<String, Error> {
     })
 }
 
-async fn verify(client: &Client, path: String, context: &Context) -> Result<(), Failure> {
+pub(crate) async fn verify(client: &Client, path: String, context: &Context) -> Result<(), Failure> {
     let answer = client.verify(VerifyRequest { path }).await?;
     let value = json!({
         "ok": answer.ok, "entries_checked": answer.entries_checked,

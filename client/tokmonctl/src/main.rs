@@ -3,6 +3,7 @@
 //! One file per noun; [`args`] lists the commands, [`show`] holds everything that is printed.
 
 mod args;
+mod audit;
 mod budget;
 mod config;
 mod context;
@@ -95,6 +96,7 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Count(args) => Box::pin(count::run(args, context)).await,
         Command::Price(args) => Box::pin(price::run(args, context)).await,
         Command::Budget(args) => Box::pin(budget::run(args, context)).await,
+        Command::Audit(args) => Box::pin(audit::run(args, context)).await,
         Command::Waste(args) => Box::pin(waste::run(args, context)).await,
         Command::Tips(args) => Box::pin(tips::run(args, context)).await,
         Command::Embeddings(args) => Box::pin(embeddings::run(args, context)).await,

@@ -22,7 +22,7 @@ pub use alert::Crossing;
 pub(crate) use ask::content_of;
 pub use ask::{Ask, Estimate};
 pub(crate) use decision::weigh;
-pub use decision::{Binding, Decision, decide};
+pub use decision::{Binding, Decision, Grounds, decide};
 pub use habits::Habits;
 pub(crate) use reservation::Saved as SavedReservations;
 pub use reservation::{Caller, End, Ended, Held, Reservation, Reservations};

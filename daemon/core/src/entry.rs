@@ -1,7 +1,10 @@
 //! What the ledger accepted: entries, in one sequence, never changed afterwards.
 
+use std::sync::Arc;
+
 use crate::Name;
-use crate::budget::{End, Estimate, Lift, Reservation};
+use crate::actor::Actor;
+use crate::budget::{End, Estimate, Grounds, Lift, Reservation};
 use crate::money::Pico;
 use crate::observation::Observation;
 
@@ -12,6 +15,8 @@ pub struct Entry {
     pub seq: u64,
     /// When the ledger accepted it, milliseconds since the epoch.
     pub recorded_at_ms: i64,
+    /// Who asked for it. `None`: nobody did (a call that was read, a time that was over), or it is not known.
+    pub by: Option<Arc<Actor>>,
     /// What happened.
     pub body: Body,
 }
@@ -63,12 +68,16 @@ pub enum Body {
         /// By how much, until when.
         lift: Lift,
     },
-    /// A reservation was granted.
-    Reserved(Box<Reservation>),
+    /// A reservation was granted, and why; `None`: that is not known, the entry is an old one.
+    Reserved(Box<Reservation>, Option<Box<Grounds>>),
     /// An open reservation holds another amount from here on.
     Extended {
         /// Its id.
         id: Name,
+        /// Whose it is.
+        whose: Box<Whose>,
+        /// Why there was room. `None`: it is not known, the entry is an old one.
+        grounds: Option<Box<Grounds>>,
         /// The whole of what it holds now.
         estimate: Estimate,
         /// When it expires now.
@@ -78,6 +87,8 @@ pub enum Body {
     Resolved {
         /// Its id.
         id: Name,
+        /// Whose it is.
+        whose: Box<Whose>,
         /// How.
         end: End,
         /// Hash of what it was settled with; 0 when it was not.
@@ -92,6 +103,11 @@ pub enum Body {
         /// Canonical model.
         model: Name,
     },
+    /// The costs of records were computed again with another book.
+    Repriced {
+        /// How many records have another cost now.
+        records: u64,
+    },
     /// Records that ended before the horizon were removed; their totals stay.
     Purged {
         /// The horizon, milliseconds.
@@ -99,6 +115,32 @@ pub enum Body {
         /// How many records went.
         records: u64,
     },
+    /// This ledger was put in the place of another one, which was kept aside.
+    LedgerReplaced {
+        /// The file that it was restored from; empty: it began empty.
+        from: Name,
+        /// Where the other one was put.
+        set_aside: Name,
+    },
+}
+
+impl Body {
+    /// Whether somebody did it. Calls are told of, and alerts and stops follow from them by themselves.
+    pub fn is_act(&self) -> bool {
+        !matches!(
+            self,
+            Body::Usage(_) | Body::Amend { .. } | Body::BudgetAlert { .. }
+        )
+    }
+}
+
+/// Whose reservation it is, so that its later entries tell it by themselves. Empty in old ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Whose {
+    /// The agent.
+    pub agent: Name,
+    /// Its session.
+    pub session: Name,
 }
 
 /// Why a record was amended.

@@ -3,6 +3,8 @@
 //! Time enters as a value, text enters as bytes, and what comes out is data. Everything here is a value
 //! type or a pure function, so every rule has its table of examples beside it.
 
+pub mod actor;
+pub mod audit;
 pub mod blocks;
 pub mod budget;
 pub mod decide;

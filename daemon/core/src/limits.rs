@@ -117,3 +117,5 @@ pub const MAX_OTLP_REQUESTS_PER_SECOND: u32 = 200;
 pub const MAX_OTLP_SENDERS_SHOWN: usize = 32;
 /// Addresses that telemetry is taken at: the two usual ports, in both kinds of IP.
 pub const MAX_OTLP_LISTENERS: usize = 4;
+/// Longest name of a user or a program beside an entry, in characters: it stands in every entry that he makes.
+pub const MAX_ACTOR_CHARS: usize = 80;

@@ -215,15 +215,18 @@ impl Draft {
                     Arc::make_mut(account).lift(*lift, entry.recorded_at_ms);
                 }
             }
-            Body::Reserved(reservation) => self.reserved(reservation, entry.recorded_at_ms),
+            Body::Reserved(reservation, _) => self.reserved(reservation, entry.recorded_at_ms),
             Body::Extended {
                 id,
                 estimate,
                 expires_at_ms,
+                ..
             } => self.extended(id, estimate, *expires_at_ms, entry.recorded_at_ms),
-            Body::Resolved { id, end, content } => self.resolved(id, *end, *content, entry.recorded_at_ms),
+            Body::Resolved { id, end, content, .. } => {
+                self.resolved(id, *end, *content, entry.recorded_at_ms)
+            }
             Body::BudgetRemoved(name) => drop(state.budgets.remove(name)),
-            Body::BudgetAlert { .. } => {}
+            Body::BudgetAlert { .. } | Body::Repriced { .. } | Body::LedgerReplaced { .. } => {}
             Body::PriceSet(json) => self.set_prices(serde_json::from_str(json).unwrap_or_default()),
             Body::PriceRemoved { provider, model } => drop(state.book.remove(provider, model)),
             Body::Purged { horizon_ms, .. } => {

@@ -158,6 +158,8 @@ pub(crate) enum Change {
     SetPrices(Vec<PriceRow>),
     /// Removes the user's price of a model.
     RemovePrice(Name, Name),
+    /// Tells that so many records have another cost now.
+    Repriced(u64),
     /// Begins a purge.
     Purge(Cut),
 }

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use jiff::tz::TimeZone;
 use tokio::sync::{oneshot, watch};
 use tokmon_core::Name;
+use tokmon_core::actor::Actor;
 use tokmon_core::budget::Budget;
 use tokmon_core::entry::Body;
 use tokmon_core::limits::MAX_BATCH;
@@ -19,7 +20,7 @@ use tokmon_core::waste::WasteRules;
 use crate::answer::{Change, Changed, Chunk, Health, Imported, Receipt, SessionResetDone};
 use crate::clock::Clock;
 use crate::error::LedgerError;
-use crate::ops::{Bulk, Quick, Reply};
+use crate::ops::{Bulk, By, Quick, Reply};
 use crate::place::{Kind, Opened, Place};
 use crate::replay;
 use crate::shared::Shared;
@@ -48,6 +49,7 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Ledger {
     inner: Arc<Inner>,
+    by: By,
 }
 
 struct Inner {
@@ -131,7 +133,20 @@ impl Ledger {
         };
         Ok(Ledger {
             inner: Arc::new(inner),
+            by: None,
         })
+    }
+
+    /// The same ledger in somebody's hands: the entries of what he changes, reserves and settles name him.
+    pub fn by(&self, actor: Actor) -> Ledger {
+        Ledger {
+            inner: self.inner.clone(),
+            by: Some(Arc::new(actor)),
+        }
+    }
+
+    pub(crate) fn actor(&self) -> By {
+        self.by.clone()
     }
 
     /// Writes what is queued, saves the state and closes the store. Everything asked afterwards is answered with
@@ -300,7 +315,8 @@ impl Ledger {
     }
 
     pub(crate) async fn change(&self, change: Change) -> Result<Changed, LedgerError> {
-        self.quick(|reply| Quick::Change(change, reply)).await
+        self.quick(|reply| Quick::Change(change, self.actor(), reply))
+            .await
     }
 
     pub(crate) async fn quick<T>(&self, op: impl FnOnce(Reply<T>) -> Quick) -> Result<T, LedgerError> {

@@ -4,6 +4,7 @@
 //! what it reads comes from consistent snapshots. The rules are `tokmon-core`'s, the keeping is a [`store`]'s.
 
 mod answer;
+mod audit;
 mod clock;
 mod error;
 mod explain;
@@ -31,6 +32,7 @@ pub use answer::{
     Chunk, Claim, Claimed, Health, Imported, Outcome, Page, Purged, Receipt, Repriced, RepricedModel,
     SessionResetDone, Swapped,
 };
+pub use audit::ActsQuery;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::LedgerError;
 pub use explain::{Explained, Explanation};

@@ -1,8 +1,10 @@
 //! What waits in the writer's queues: each piece of work with the place where its answer goes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tokmon_core::actor::Actor;
 use tokmon_core::id::Key;
 use tokmon_core::observation::Observation;
 
@@ -13,14 +15,17 @@ use crate::store::Cut;
 /// Where an answer goes. The asker may have gone away; then nobody reads it.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
 
+/// Who asks, where that is kept.
+pub(crate) type By = Option<Arc<Actor>>;
+
 /// Work that somebody waits for.
 pub(crate) enum Quick {
     /// Record calls: all of them or, when one is refused, none.
     Record(Vec<Observation>, Reply<Vec<Receipt>>),
     /// Change a setting that the ledger keeps.
-    Change(Change, Reply<Changed>),
+    Change(Change, By, Reply<Changed>),
     /// Claims on budgets, each by itself and in order. What has expired is ended first; so are claims of none.
-    Claim(Vec<Claim>, Reply<Claims>),
+    Claim(Vec<Claim>, By, Reply<Claims>),
 }
 
 /// What became of claims, each by itself.
@@ -35,7 +40,15 @@ pub(crate) enum Bulk {
     /// Remove records that the cut covers, one step; answers how many went.
     Purge(Cut, Reply<u64>),
     /// Put another ledger in place: a copy of a file, or an empty one.
-    Swap(Option<PathBuf>, Reply<Swapped>),
+    Swap(Option<Incoming>, By, Reply<Swapped>),
+}
+
+/// A ledger on its way into another one's place.
+pub(crate) struct Incoming {
+    /// The checked copy beside it.
+    pub(crate) staged: PathBuf,
+    /// What it is a copy of.
+    pub(crate) from: PathBuf,
 }
 
 impl Quick {
@@ -43,7 +56,7 @@ impl Quick {
     pub(crate) fn calls(&self) -> usize {
         match self {
             Quick::Record(calls, _) => calls.len(),
-            Quick::Claim(claims, _) => claims.len(),
+            Quick::Claim(claims, ..) => claims.len(),
             Quick::Change(..) => 1,
         }
     }
@@ -52,8 +65,8 @@ impl Quick {
     pub(crate) fn fail(self, error: LedgerError) {
         match self {
             Quick::Record(_, reply) => drop(reply.send(Err(error))),
-            Quick::Change(_, reply) => drop(reply.send(Err(error))),
-            Quick::Claim(_, reply) => drop(reply.send(Err(error))),
+            Quick::Change(_, _, reply) => drop(reply.send(Err(error))),
+            Quick::Claim(_, _, reply) => drop(reply.send(Err(error))),
         }
     }
 }
@@ -64,7 +77,7 @@ impl Bulk {
         match self {
             Bulk::Import(_, reply) => drop(reply.send(Err(error))),
             Bulk::Reprice(_, reply) | Bulk::Purge(_, reply) => drop(reply.send(Err(error))),
-            Bulk::Swap(_, reply) => drop(reply.send(Err(error))),
+            Bulk::Swap(_, _, reply) => drop(reply.send(Err(error))),
         }
     }
 }

@@ -44,7 +44,8 @@ impl Ledger {
             let allowed = format!("at most {MAX_RESERVATION_BATCH} at once");
             return Err(Refusal::invalid("requests", format!("{} of them", claims.len()), allowed).into());
         }
-        self.quick(|reply| Quick::Claim(claims, reply)).await
+        self.quick(|reply| Quick::Claim(claims, self.actor(), reply))
+            .await
     }
 
     /// Ends the reservations whose time is over. Nothing is written when there is none.

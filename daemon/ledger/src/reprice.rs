@@ -7,7 +7,7 @@ use tokmon_core::id::Key;
 use tokmon_core::limits::MAX_PAGE;
 use tokmon_core::money::Pico;
 
-use crate::answer::{Repriced, RepricedModel};
+use crate::answer::{Change, Repriced, RepricedModel};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, blocking};
 use crate::ops::Bulk;
@@ -52,6 +52,9 @@ impl Ledger {
             if !step.more {
                 break;
             }
+        }
+        if !dry_run && total.changed > 0 {
+            self.change(Change::Repriced(total.changed)).await?;
         }
         total.models = models.into_values().collect();
         total

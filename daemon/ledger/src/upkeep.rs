@@ -1,13 +1,13 @@
 //! Care of the ledger: copies, checks, space, retention, and putting another one in its place.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokmon_core::refusal::Refusal;
 
 use crate::answer::{Change, Purged, Swapped};
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, blocking};
-use crate::ops::Bulk;
+use crate::ops::{Bulk, Incoming};
 use crate::store::{Cut, Verification};
 use crate::writer::guarded;
 
@@ -100,8 +100,11 @@ impl Ledger {
     /// The file is not a sound ledger: nothing is changed then. `Unavailable` when the ledger cannot write.
     pub async fn restore(&self, from: &Path) -> Result<Swapped, LedgerError> {
         let (place, from) = (self.shared().place.clone(), from.to_owned());
-        let staged = blocking(move || Ok(guarded(|| place.stage(&from))?)).await?;
-        self.swap(Some(staged)).await
+        let stage = move || {
+            let staged = guarded(|| place.stage(&from))?;
+            Ok(Incoming { staged, from })
+        };
+        self.swap(Some(blocking(stage).await?)).await
     }
 
     /// Starts an empty ledger; the present one is kept aside.
@@ -117,7 +120,7 @@ impl Ledger {
         self.shared().place.path()
     }
 
-    async fn swap(&self, staged: Option<PathBuf>) -> Result<Swapped, LedgerError> {
-        self.bulk(|reply| Bulk::Swap(staged, reply)).await
+    async fn swap(&self, staged: Option<Incoming>) -> Result<Swapped, LedgerError> {
+        self.bulk(|reply| Bulk::Swap(staged, self.actor(), reply)).await
     }
 }

@@ -195,7 +195,7 @@ impl Writer {
         }
         match alone {
             Some((Bulk::Purge(cut, reply), permit)) => self.purge(cut, reply, permit),
-            Some((Bulk::Swap(staged, reply), permit)) => self.swap(staged, reply, permit),
+            Some((Bulk::Swap(staged, by, reply), permit)) => self.swap(staged, by, reply, permit),
             _ => Ok(()),
         }
     }

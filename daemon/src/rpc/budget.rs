@@ -12,9 +12,10 @@ use tokmon_proto::v1;
 use tokmon_proto::v1::budget_service_server::BudgetService;
 use tonic::{Request, Response, Status};
 
+pub(super) use claim::binding;
 pub(crate) use policy::keep as keep_policy;
 
-use super::{convert, status};
+use super::{actor, convert, status};
 use crate::context::Context;
 
 /// Answers from the ledger's state; changes are entries.
@@ -45,11 +46,10 @@ impl Budgets {
 #[tonic::async_trait]
 impl BudgetService for Budgets {
     async fn set(&self, request: Request<v1::SetBudgetRequest>) -> Result<Response<v1::Budget>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let wire = request.into_inner().budget;
         let wire = wire.ok_or_else(|| status::invalid("budget", "it is missing", "one Budget message"))?;
-        let budget = self
-            .0
-            .ledger
+        let budget = ledger
             .set_budget(budget_in(wire)?)
             .await
             .map_err(status::ledger)?;
@@ -85,8 +85,9 @@ impl BudgetService for Budgets {
         &self,
         request: Request<v1::RemoveBudgetRequest>,
     ) -> Result<Response<v1::RemoveBudgetResponse>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let name = request.into_inner().name;
-        self.0.ledger.remove_budget(&name).await.map_err(status::ledger)?;
+        ledger.remove_budget(&name).await.map_err(status::ledger)?;
         keep_policy(&self.0).await?;
         Ok(Response::new(v1::RemoveBudgetResponse {}))
     }
@@ -95,6 +96,7 @@ impl BudgetService for Budgets {
         &self,
         request: Request<v1::LiftBudgetRequest>,
     ) -> Result<Response<v1::BudgetState>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let request = request.into_inner();
         let usd = request
             .usd
@@ -109,8 +111,7 @@ impl BudgetService for Budgets {
             },
             until_ms: request.until_ms,
         };
-        self.0
-            .ledger
+        ledger
             .lift_budget(&request.name, lift)
             .await
             .map_err(status::ledger)?;
@@ -129,32 +130,47 @@ impl BudgetService for Budgets {
         &self,
         request: Request<v1::ReserveRequest>,
     ) -> Result<Response<v1::ReserveResponse>, Status> {
-        self.claim_reserve(request.into_inner()).await.map(Response::new)
+        let ledger = actor::ledger(&self.0, &request);
+        self.claim_reserve(&ledger, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn extend(
         &self,
         request: Request<v1::ExtendRequest>,
     ) -> Result<Response<v1::ReserveResponse>, Status> {
-        self.claim_extend(request.into_inner()).await.map(Response::new)
+        let ledger = actor::ledger(&self.0, &request);
+        self.claim_extend(&ledger, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn settle(
         &self,
         request: Request<v1::SettleRequest>,
     ) -> Result<Response<v1::SettleResponse>, Status> {
-        self.claim_settle(request.into_inner()).await.map(Response::new)
+        let ledger = actor::ledger(&self.0, &request);
+        self.claim_settle(&ledger, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn release(
         &self,
         request: Request<v1::ReleaseRequest>,
     ) -> Result<Response<v1::SettleResponse>, Status> {
-        self.claim_release(request.into_inner()).await.map(Response::new)
+        let ledger = actor::ledger(&self.0, &request);
+        self.claim_release(&ledger, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn many(&self, request: Request<v1::ManyRequest>) -> Result<Response<v1::ManyResponse>, Status> {
-        self.claim_many(request.into_inner()).await.map(Response::new)
+        let ledger = actor::ledger(&self.0, &request);
+        self.claim_many(&ledger, request.into_inner())
+            .await
+            .map(Response::new)
     }
 }
 

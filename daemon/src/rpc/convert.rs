@@ -412,12 +412,14 @@ pub(super) fn follow(entry: &Entry, rules: &WasteRules) -> v1::FollowResponse {
             at_ms: entry.recorded_at_ms,
         })),
         Body::BudgetLifted { .. } => Some(other("budget_lifted")),
-        Body::Reserved(_) => Some(other("reserved")),
+        Body::Reserved(..) => Some(other("reserved")),
         Body::Extended { .. } => Some(other("extended")),
         Body::Resolved { end, .. } => Some(other(end.name())),
         Body::PriceSet(_) => Some(other("price_set")),
         Body::PriceRemoved { .. } => Some(other("price_removed")),
         Body::Purged { .. } => Some(other("purged")),
+        Body::Repriced { .. } => Some(other("repriced")),
+        Body::LedgerReplaced { .. } => Some(other("ledger_replaced")),
     };
     v1::FollowResponse {
         seq: entry.seq,

@@ -13,7 +13,7 @@ use tokmon_proto::{CONTRACT, v1};
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use super::status;
+use super::{actor, status};
 use crate::context::Context;
 use crate::process::resident_bytes;
 use crate::retention::horizon_ms;
@@ -71,6 +71,7 @@ impl DaemonService for Daemon {
         &self,
         request: Request<v1::HandshakeRequest>,
     ) -> Result<Response<v1::HandshakeResponse>, Status> {
+        actor::introduce(&request, &request.get_ref().client);
         let v1::HandshakeRequest { contract, client } = request.into_inner();
         if contract != CONTRACT {
             return Err(Kind::Incompatible.status(
@@ -211,6 +212,7 @@ impl DaemonService for Daemon {
     }
 
     async fn purge(&self, request: Request<v1::PurgeRequest>) -> Result<Response<v1::PurgeResponse>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let v1::PurgeRequest { before_ms, dry_run } = request.into_inner();
         let now = self.0.clock.now_ms();
         let horizon_ms = match before_ms {
@@ -224,9 +226,7 @@ impl DaemonService for Daemon {
                 ));
             }
         };
-        let purged = self
-            .0
-            .ledger
+        let purged = ledger
             .purge(horizon_ms, None, dry_run)
             .await
             .map_err(status::ledger)?;
@@ -240,8 +240,9 @@ impl DaemonService for Daemon {
         &self,
         request: Request<v1::RestoreRequest>,
     ) -> Result<Response<v1::RestoreResponse>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let path = file(&request.into_inner().path)?;
-        let swapped = self.0.ledger.restore(&path).await;
+        let swapped = ledger.restore(&path).await;
         let swapped = swapped.map_err(|e| other_file(Some(&path), e))?;
         self.read_again();
         super::keep_policy(&self.0).await?;
@@ -256,6 +257,7 @@ impl DaemonService for Daemon {
         &self,
         request: Request<v1::ResetLedgerRequest>,
     ) -> Result<Response<v1::ResetLedgerResponse>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         if request.into_inner().confirm != RESET_WORDS {
             return Err(status::invalid(
                 "confirm",
@@ -263,7 +265,7 @@ impl DaemonService for Daemon {
                 format!("{RESET_WORDS:?}"),
             ));
         }
-        let swapped = self.0.ledger.reset().await.map_err(status::ledger)?;
+        let swapped = ledger.reset().await.map_err(status::ledger)?;
         self.read_again();
         super::keep_policy(&self.0).await?;
         info!(set_aside = %swapped.set_aside.display(), "ledger reset");

@@ -1,5 +1,7 @@
 //! The gRPC door: one file per noun, health and reflection beside them.
 
+mod actor;
+mod audit;
 mod budget;
 mod convert;
 mod daemon;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 pub(crate) use budget::keep_policy;
 
 use tokmon_core::limits::MAX_MESSAGE_BYTES;
+use tokmon_proto::v1::audit_service_server::AuditServiceServer;
 use tokmon_proto::v1::budget_service_server::BudgetServiceServer;
 use tokmon_proto::v1::daemon_service_server::DaemonServiceServer;
 use tokmon_proto::v1::hook_service_server::HookServiceServer;
@@ -70,6 +73,7 @@ pub(crate) async fn serve(
         .add_service(with_limits!(BudgetServiceServer::new(budget::Budgets(
             app.clone()
         ))))
+        .add_service(with_limits!(AuditServiceServer::new(audit::Audit(app.clone()))))
         .add_service(with_limits!(TokenServiceServer::new(token::Tokens(app.clone()))))
         .add_service(with_limits!(PriceServiceServer::new(price::Prices(app.clone()))))
         .add_service(with_limits!(HookServiceServer::new(hook::Hooks(app.clone()))))

@@ -11,7 +11,7 @@ use tokmon_proto::v1;
 use tokmon_proto::v1::price_service_server::PriceService;
 use tonic::{Request, Response, Status};
 
-use super::{convert, status};
+use super::{actor, convert, status};
 use crate::context::Context;
 
 /// Most notes that the answer to an import carries.
@@ -61,10 +61,11 @@ impl PriceService for Prices {
     }
 
     async fn set(&self, request: Request<v1::SetPriceRequest>) -> Result<Response<v1::Price>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let wire = request.into_inner().price;
         let wire = wire.ok_or_else(|| status::invalid("price", "it is missing", "one Price message"))?;
         let row = row_in(wire).map_err(|r| status::refusal(&r))?;
-        let row = self.0.ledger.set_price(row).await.map_err(status::ledger)?;
+        let row = ledger.set_price(row).await.map_err(status::ledger)?;
         Ok(Response::new(row_out(&row)))
     }
 
@@ -72,9 +73,9 @@ impl PriceService for Prices {
         &self,
         request: Request<v1::RemovePriceRequest>,
     ) -> Result<Response<v1::RemovePriceResponse>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let v1::RemovePriceRequest { provider, model } = request.into_inner();
-        self.0
-            .ledger
+        ledger
             .remove_price(&provider, &model)
             .await
             .map_err(status::ledger)?;
@@ -85,6 +86,7 @@ impl PriceService for Prices {
         &self,
         request: Request<v1::ImportPricesRequest>,
     ) -> Result<Response<v1::ImportPricesResponse>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let v1::ImportPricesRequest {
             litellm_json,
             dry_run,
@@ -114,8 +116,7 @@ impl PriceService for Prices {
             notes: imported.notes.into_iter().take(NOTES_SHOWN).collect(),
         };
         if !dry_run {
-            self.0
-                .ledger
+            ledger
                 .import_prices(imported.rows)
                 .await
                 .map_err(status::ledger)?;
@@ -127,9 +128,7 @@ impl PriceService for Prices {
         &self,
         request: Request<v1::RepriceRequest>,
     ) -> Result<Response<v1::RepriceResponse>, Status> {
-        let done = self
-            .0
-            .ledger
+        let done = actor::ledger(&self.0, &request)
             .reprice(request.into_inner().dry_run)
             .await
             .map_err(status::ledger)?;

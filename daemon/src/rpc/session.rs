@@ -10,7 +10,7 @@ use tokmon_proto::v1::session_service_server::SessionService;
 use tonic::{Request, Response, Status};
 
 use super::usage::page_size;
-use super::{convert, status};
+use super::{actor, convert, status};
 use crate::context::Context;
 
 /// Answers from the ledger.
@@ -73,9 +73,10 @@ impl SessionService for Sessions {
         &self,
         request: Request<v1::ResetSessionRequest>,
     ) -> Result<Response<v1::ResetSessionResponse>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let agent = request.into_inner().agent;
         let agent = if agent.is_empty() { "api" } else { &agent };
-        let done = self.0.ledger.reset_session(agent).await.map_err(status::ledger)?;
+        let done = ledger.reset_session(agent).await.map_err(status::ledger)?;
         let ended = done.ended.as_ref().map(totals).unwrap_or_default();
         Ok(Response::new(v1::ResetSessionResponse {
             ended: Some(ended),

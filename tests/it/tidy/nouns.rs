@@ -3,11 +3,12 @@
 use super::{assert_none, root};
 
 /// Nouns of the contract, with what each is called on the command line, which groups some by what people do.
-const NOUNS: [(&str, &[&str]); 8] = [
+const NOUNS: [(&str, &[&str]); 9] = [
     ("usage", &["log", "watch", "explain"]),
     ("report", &["report"]),
     ("session", &["session"]),
     ("budget", &["budget"]),
+    ("audit", &["audit"]),
     ("token", &["count"]),
     ("price", &["price"]),
     ("hook", &["hook"]),

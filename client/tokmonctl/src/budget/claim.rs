@@ -309,7 +309,7 @@ fn as_json(answer: &ReserveResponse) -> Value {
 }
 
 /// Amounts in tokens and calls are numbers, money is an exact decimal string.
-fn binding(b: &Binding) -> Value {
+pub(crate) fn binding(b: &Binding) -> Value {
     let usd = b.unit == "usd";
     let amount = |whole: u64, money: &Option<Money>| {
         if usd {

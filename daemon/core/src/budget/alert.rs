@@ -4,7 +4,7 @@ use super::counters::At;
 use super::standing::Unit;
 use super::{Account, Action, Counter, Place, Span, Used};
 use crate::Name;
-use crate::money::Pico;
+use crate::money::{Pico, grouped};
 
 /// A threshold was crossed for the first time in its window.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,17 +122,4 @@ impl Account {
         };
         format!("budget {} is at {percent} %: {figures} used {scope}", budget.name)
     }
-}
-
-/// "1,000,000".
-fn grouped(number: i128) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -46,7 +46,24 @@ pub struct Binding {
     pub resets_at_ms: i64,
 }
 
+/// What a decision rested on, as its entry keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grounds {
+    /// The budget that decided, as it stood then. `None`: none covers the caller.
+    pub binding: Option<Binding>,
+    /// Budgets in shadow mode that would have refused.
+    pub would_deny: Vec<Name>,
+}
+
 impl Decision {
+    /// What it rests on.
+    pub fn grounds(&self) -> Grounds {
+        Grounds {
+            binding: self.binding.clone(),
+            would_deny: self.would_deny.clone(),
+        }
+    }
+
     /// The same as it stands when what was asked for is held.
     pub fn held(mut self) -> Decision {
         if let Some(binding) = &mut self.binding {

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Estimate, Place};
 use crate::Name;
+use crate::entry::Whose;
 use crate::limits::MAX_RESOLVED_RESERVATIONS;
 
 /// Who wants to use something, and of what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// "claude-code", "codex", …
     pub agent: Name,
@@ -32,6 +33,14 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whose they are.
+    pub fn whose(&self) -> Box<Whose> {
+        Box::new(Whose {
+            agent: self.agent.clone(),
+            session: self.session.clone(),
+        })
+    }
+
     /// Where its calls at an instant are counted.
     pub fn place(&self, at_ms: i64) -> Place<'_> {
         Place {
@@ -150,10 +159,10 @@ impl Reservations {
         self.open.values().map(|r| r.expires_at_ms).min()
     }
 
-    /// The ids of those that have expired.
-    pub fn due(&self, now_ms: i64) -> Vec<Name> {
+    /// Those that have expired.
+    pub fn due(&self, now_ms: i64) -> Vec<&Arc<Reservation>> {
         let due = |r: &&Arc<Reservation>| r.expires_at_ms <= now_ms;
-        self.open.values().filter(due).map(|r| r.id.clone()).collect()
+        self.open.values().filter(due).collect()
     }
 
     pub(crate) fn put(&mut self, reservation: Arc<Reservation>) {

@@ -115,7 +115,8 @@ impl Draft {
             expires_at_ms: now_ms.saturating_add(ask.ttl_ms),
             content,
         };
-        let body = Body::Reserved(Box::new(reservation.clone()));
+        let grounds = Box::new(decision.grounds());
+        let body = Body::Reserved(Box::new(reservation.clone()), Some(grounds));
         Ok(Reserved::Written {
             bodies: opened.into_iter().chain([body]).collect(),
             decision: decision.held(),
@@ -173,6 +174,8 @@ impl Draft {
         }
         let body = Body::Extended {
             id: id.clone(),
+            whose: reservation.caller.whose(),
+            grounds: Some(Box::new(decision.grounds())),
             estimate,
             expires_at_ms: reservation.expires_at_ms,
         };
@@ -230,6 +233,7 @@ impl Draft {
         Ok(Settled::Written {
             body: Body::Resolved {
                 id: id.clone(),
+                whose: caller.whose(),
                 end: End::Settled,
                 content,
             },
@@ -244,7 +248,7 @@ impl Draft {
     /// It is not known.
     pub fn release(&self, id: &Name) -> Result<Released, Refusal> {
         match self.reservations.get(id) {
-            Held::Open(_) => Ok(Released::Written(ended(id, End::Released))),
+            Held::Open(open) => Ok(Released::Written(ended(open, End::Released))),
             Held::Ended(ended) => Ok(Released::Known(ended.end)),
             Held::Unknown => Err(unknown(id)),
         }
@@ -256,7 +260,7 @@ impl Draft {
             return Vec::new();
         }
         let due = self.reservations.due(now_ms);
-        due.iter().map(|id| ended(id, End::Expired)).collect()
+        due.into_iter().map(|open| ended(open, End::Expired)).collect()
     }
 }
 
@@ -276,9 +280,10 @@ pub(super) fn cost_of(seen: &Observation, costing: Option<&Costing>) -> Option<P
     }
 }
 
-fn ended(id: &Name, end: End) -> Body {
+fn ended(open: &Reservation, end: End) -> Body {
     Body::Resolved {
-        id: id.clone(),
+        id: open.id.clone(),
+        whose: open.caller.whose(),
         end,
         content: 0,
     }

@@ -44,6 +44,7 @@ impl Book {
         let entry = Entry {
             seq: self.draft.state.last_seq + 1,
             recorded_at_ms: now_ms,
+            by: None,
             body,
         };
         let crossings = self.draft.apply(&entry, previous.as_ref());

@@ -395,6 +395,7 @@ fn purged_records_leave_their_totals(store: &dyn Store) {
         entry: Entry {
             seq: 42,
             recorded_at_ms: 1,
+            by: None,
             body: Body::BudgetSet("{}".into()),
         },
         previous: None,

@@ -268,6 +268,20 @@ impl Store for MemoryStore {
             .collect())
     }
 
+    fn acts(&self, seqs: Range<u64>, visit: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        let inner = self.lock();
+        let acts = inner.entries.range(seqs).rev().map(|(_, entry)| entry);
+        for entry in acts.filter(|entry| record_of(entry).is_none()) {
+            if !visit(entry.clone()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn entry(&self, seq: u64) -> Result<Option<Entry>> {
         Ok(self.lock().entries.get(&seq).cloned())
     }

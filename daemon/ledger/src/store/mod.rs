@@ -292,6 +292,9 @@ pub trait Store: Send + Sync + 'static {
     /// Entries with `seq > after`, in order, at most `max`. Purged ones are missing.
     fn entries_after(&self, after: u64, max: usize) -> Result<Vec<Entry>>;
 
+    /// Entries that are no calls, newest first, within a range of positions, until `visit` says that it is enough.
+    fn acts(&self, seqs: Range<u64>, visit: &mut dyn FnMut(Entry) -> bool) -> Result<()>;
+
     /// One entry, if it is kept.
     fn entry(&self, seq: u64) -> Result<Option<Entry>>;
 

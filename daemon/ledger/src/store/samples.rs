@@ -99,6 +99,7 @@ pub fn usage(seq: u64, record: Record) -> Staged {
         entry: Entry {
             seq,
             recorded_at_ms: START_MS + 1_000_000,
+            by: None,
             body: Body::Usage(Box::new(record)),
         },
         previous: None,
@@ -111,6 +112,7 @@ pub fn amend(seq: u64, replaces: u64, previous: Record, record: Record) -> Stage
         entry: Entry {
             seq,
             recorded_at_ms: START_MS + 2_000_000,
+            by: None,
             body: Body::Amend {
                 replaces,
                 reason: AmendReason::Better,

@@ -150,13 +150,14 @@ async fn an_unknown_model_is_unpriced_until_it_has_a_price_and_is_repriced() {
     assert_eq!(bench.total().cost.to_string(), "0.0196");
     assert_eq!(unpriced(&bench), Vec::<String>::new());
     let entries = bench.ledger.follow(0).next().await.unwrap();
-    assert!(matches!(
-        entries.last().unwrap().body,
+    let amended = matches!(
+        entries[entries.len() - 2].body,
         Body::Amend {
             reason: AmendReason::Repriced,
             ..
         }
-    ));
+    );
+    assert!(amended && entries.last().unwrap().body == Body::Repriced { records: 1 });
     let bench = bench.restart().await;
     assert_eq!(bench.ledger.reprice(false).await.unwrap().changed, 0);
     bench.ledger.remove_price("acme", "acme-1").await.unwrap();

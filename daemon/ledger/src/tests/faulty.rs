@@ -131,6 +131,10 @@ impl Store for Faulty {
         self.inner.last_seq()
     }
 
+    fn acts(&self, seqs: Range<u64>, visit: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
+        self.inner.acts(seqs, visit)
+    }
+
     fn entries_after(&self, after: u64, max: usize) -> Result<Vec<Entry>> {
         self.alive()?;
         self.inner.entries_after(after, max)

@@ -16,7 +16,7 @@ use tokmon_core::state::Draft;
 use super::answers::{Answer, Pending};
 use crate::answer::{Change, Chunk, Claim, Imported, Outcome, Receipt};
 use crate::error::LedgerError;
-use crate::ops::{Bulk, Quick, Reply};
+use crate::ops::{Bulk, By, Quick, Reply};
 use crate::seed;
 use crate::shared::Shared;
 use crate::store::{Batch, DropReason, Dropped, Known, Staged, Store, StoreError, record_of, same_call};
@@ -57,6 +57,8 @@ pub(crate) struct Turn<'a> {
     /// The calls of this turn whose record has been purged.
     purged: HashSet<Key>,
     trouble: Option<StoreError>,
+    /// Who asks for what is decided now.
+    pub(super) by: By,
     /// The state is saved with this batch: a purge takes away the entries that a replay would need.
     save_after: bool,
 }
@@ -73,7 +75,7 @@ impl<'a> Turn<'a> {
         for op in quick {
             match op {
                 Quick::Record(calls, _) => keys.extend(calls.iter().map(|seen| seen.key)),
-                Quick::Claim(claims, _) => keys.extend(claims.iter().filter_map(Claim::key)),
+                Quick::Claim(claims, ..) => keys.extend(claims.iter().filter_map(Claim::key)),
                 Quick::Change(..) => {}
             }
         }
@@ -120,6 +122,7 @@ impl<'a> Turn<'a> {
             placed: HashMap::new(),
             purged,
             trouble: None,
+            by: None,
             save_after: false,
         })
     }
@@ -133,14 +136,16 @@ impl<'a> Turn<'a> {
     }
 
     pub(crate) fn quick(&mut self, op: Quick) {
+        self.by = None;
         match op {
             Quick::Record(calls, reply) => self.record(calls, reply),
-            Quick::Claim(claims, reply) => {
-                let owed = self.claims(claims);
+            Quick::Claim(claims, by, reply) => {
+                let owed = self.claims(claims, by);
                 self.answers.push(Answer::Claim(reply, owed));
             }
-            Quick::Change(change, reply) => match self.change(change) {
+            Quick::Change(change, by, reply) => match self.change(change) {
                 Ok(bodies) => {
+                    self.by = by;
                     let from = self.batch.entries.len();
                     for body in bodies {
                         self.push(body, None);
@@ -157,6 +162,7 @@ impl<'a> Turn<'a> {
     }
 
     pub(crate) fn bulk(&mut self, op: Bulk, permit: OwnedSemaphorePermit) {
+        self.by = None;
         match op {
             Bulk::Import(chunk, reply) => {
                 let imported = self.import(chunk);
@@ -176,6 +182,7 @@ impl<'a> Turn<'a> {
         let entry = Entry {
             seq,
             recorded_at_ms: self.now_ms,
+            by: self.by.clone().filter(|_| body.is_act()),
             body,
         };
         let crossings = self.draft.apply(&entry, previous.as_deref());
@@ -404,6 +411,7 @@ impl<'a> Turn<'a> {
                     .map(|budget| self.set_budget(budget))
                     .collect();
             }
+            Change::Repriced(records) => Body::Repriced { records },
             Change::Purge(cut) => {
                 let counted = self.shared.slot.read(|store| Ok(store.count_before(&cut)?));
                 let records = self.tell(counted)?;

@@ -9,11 +9,13 @@ use super::answers::Owed;
 use super::batch::Turn;
 use crate::answer::{Claim, Claimed};
 use crate::error::LedgerError;
+use crate::ops::By;
 
 impl Turn<'_> {
     /// Decides about claims in order. What has expired is ended first, so that its room is there.
-    pub(super) fn claims(&mut self, claims: Vec<Claim>) -> Vec<Result<Owed, LedgerError>> {
+    pub(super) fn claims(&mut self, claims: Vec<Claim>, by: By) -> Vec<Result<Owed, LedgerError>> {
         self.push_all(self.draft.expire(self.now_ms));
+        self.by = by;
         claims.into_iter().map(|claim| self.claim(claim)).collect()
     }
 

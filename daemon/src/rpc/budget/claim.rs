@@ -4,7 +4,7 @@ use tokmon_core::Name;
 use tokmon_core::budget::{Ask, Binding, Caller, Decision, End, Estimate, Unit};
 use tokmon_core::decide::Spent;
 use tokmon_core::money::Pico;
-use tokmon_ledger::{Claim, Claimed, LedgerError};
+use tokmon_ledger::{Claim, Claimed, Ledger, LedgerError};
 use tokmon_proto::error::{Kind, REASON};
 use tokmon_proto::v1;
 use tonic::Status;
@@ -29,37 +29,54 @@ impl Budgets {
 
     pub(super) async fn claim_reserve(
         &self,
+        ledger: &Ledger,
         wire: v1::ReserveRequest,
     ) -> Result<v1::ReserveResponse, Status> {
-        match self.one(reserve(wire)?).await? {
+        match self.one(ledger, reserve(wire)?).await? {
             v1::claimed::Answer::Reserved(answer) => Ok(answer),
             _ => Err(strange()),
         }
     }
 
-    pub(super) async fn claim_extend(&self, wire: v1::ExtendRequest) -> Result<v1::ReserveResponse, Status> {
-        match self.one(extend(wire)?).await? {
+    pub(super) async fn claim_extend(
+        &self,
+        ledger: &Ledger,
+        wire: v1::ExtendRequest,
+    ) -> Result<v1::ReserveResponse, Status> {
+        match self.one(ledger, extend(wire)?).await? {
             v1::claimed::Answer::Reserved(answer) => Ok(answer),
             _ => Err(strange()),
         }
     }
 
-    pub(super) async fn claim_settle(&self, wire: v1::SettleRequest) -> Result<v1::SettleResponse, Status> {
-        match self.one(self.settlement(wire)?).await? {
+    pub(super) async fn claim_settle(
+        &self,
+        ledger: &Ledger,
+        wire: v1::SettleRequest,
+    ) -> Result<v1::SettleResponse, Status> {
+        match self.one(ledger, self.settlement(wire)?).await? {
             v1::claimed::Answer::Settled(answer) => Ok(answer),
             _ => Err(strange()),
         }
     }
 
-    pub(super) async fn claim_release(&self, wire: v1::ReleaseRequest) -> Result<v1::SettleResponse, Status> {
-        match self.one(Claim::Release(wire.id.into())).await? {
+    pub(super) async fn claim_release(
+        &self,
+        ledger: &Ledger,
+        wire: v1::ReleaseRequest,
+    ) -> Result<v1::SettleResponse, Status> {
+        match self.one(ledger, Claim::Release(wire.id.into())).await? {
             v1::claimed::Answer::Settled(answer) => Ok(answer),
             _ => Err(strange()),
         }
     }
 
     /// Any claims in one piece. Checks see the state before it.
-    pub(super) async fn claim_many(&self, wire: v1::ManyRequest) -> Result<v1::ManyResponse, Status> {
+    pub(super) async fn claim_many(
+        &self,
+        ledger: &Ledger,
+        wire: v1::ManyRequest,
+    ) -> Result<v1::ManyResponse, Status> {
         let mut answers: Vec<Option<v1::claimed::Answer>> = Vec::with_capacity(wire.claims.len());
         let (mut claims, mut places) = (Vec::new(), Vec::new());
         for (at, claim) in wire.claims.into_iter().enumerate() {
@@ -89,7 +106,7 @@ impl Budgets {
                 Err(error) => answers.push(Some(refused(error))),
             }
         }
-        let claimed = self.0.ledger.claim(claims).await.map_err(status::ledger)?;
+        let claimed = ledger.claim(claims).await.map_err(status::ledger)?;
         for (at, claimed) in places.into_iter().zip(claimed) {
             answers[at] = Some(self.answer(claimed).unwrap_or_else(refused));
         }
@@ -98,8 +115,8 @@ impl Budgets {
         })
     }
 
-    async fn one(&self, claim: Claim) -> Result<v1::claimed::Answer, Status> {
-        let mut claimed = self.0.ledger.claim(vec![claim]).await.map_err(status::ledger)?;
+    async fn one(&self, ledger: &Ledger, claim: Claim) -> Result<v1::claimed::Answer, Status> {
+        let mut claimed = ledger.claim(vec![claim]).await.map_err(status::ledger)?;
         self.answer(claimed.pop().ok_or_else(strange)?)
     }
 
@@ -208,7 +225,7 @@ fn estimated(answer: &mut v1::ReserveResponse, estimate: &Estimate) {
     answer.usd = estimate.cost.map(convert::money);
 }
 
-fn binding(binding: &Binding) -> v1::Binding {
+pub(in crate::rpc) fn binding(binding: &Binding) -> v1::Binding {
     let mut wire = v1::Binding {
         budget: binding.budget.to_string(),
         unit: binding.unit.name().to_owned(),

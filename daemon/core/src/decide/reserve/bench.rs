@@ -54,6 +54,7 @@ impl Bench {
         let entry = Entry {
             seq,
             recorded_at_ms: self.now,
+            by: None,
             body,
         };
         let crossings = self.draft.apply(&entry, None);

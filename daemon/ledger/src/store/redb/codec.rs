@@ -5,6 +5,7 @@
 //! number is never used for anything else, and a new field is absent in old rows.
 
 use prost::Message;
+use tokmon_core::actor::Actor;
 use tokmon_core::entry::Rule;
 use tokmon_core::money::Pico;
 
@@ -62,8 +63,44 @@ pub(super) struct EntryRow {
     /// When it was recorded: milliseconds after the record's own time, or after the epoch when it has none.
     #[prost(sint64, tag = "1")]
     pub(super) recorded_ms: i64,
-    #[prost(oneof = "BodyRow", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(
+        oneof = "BodyRow",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21"
+    )]
     pub(super) body: Option<BodyRow>,
+    #[prost(message, optional, tag = "30")]
+    pub(super) by: Option<ActorRow>,
+}
+
+/// Who asked for it.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ActorRow {
+    #[prost(string, tag = "1")]
+    pub(super) user: String,
+    #[prost(string, tag = "2")]
+    pub(super) client: String,
+    #[prost(uint32, tag = "3")]
+    pub(super) pid: u32,
+}
+
+impl From<&Actor> for ActorRow {
+    fn from(actor: &Actor) -> ActorRow {
+        ActorRow {
+            user: actor.user.to_string(),
+            client: actor.client.to_string(),
+            pid: actor.pid,
+        }
+    }
+}
+
+impl From<ActorRow> for Actor {
+    fn from(row: ActorRow) -> Actor {
+        Actor {
+            user: row.user.into(),
+            client: row.client.into(),
+            pid: row.pid,
+        }
+    }
 }
 
 /// What an entry says.
@@ -95,6 +132,10 @@ pub(super) enum BodyRow {
     Extended(ExtendedRow),
     #[prost(message, tag = "14")]
     Resolved(ResolvedRow),
+    #[prost(message, tag = "20")]
+    LedgerReplaced(LedgerReplacedRow),
+    #[prost(uint64, tag = "21")]
+    Repriced(u64),
 }
 
 /// A record. What nearly every record has comes first: those tags take one byte.
@@ -252,6 +293,14 @@ pub(super) struct PurgedRow {
     pub(super) horizon_ms: i64,
     #[prost(uint64, tag = "2")]
     pub(super) records: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct LedgerReplacedRow {
+    #[prost(string, tag = "1")]
+    pub(super) from: String,
+    #[prost(string, tag = "2")]
+    pub(super) set_aside: String,
 }
 
 /// How far a file has been read; the path is the key.

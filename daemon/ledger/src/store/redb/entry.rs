@@ -12,8 +12,8 @@ use tokmon_core::tokens::Tokens;
 
 use super::super::{Result, StoreError, names_of};
 use super::codec::{
-    AmendRow, BodyRow, BudgetAlertRow, EntryRow, FindingRow, PriceRemovedRow, PurgedRow, RecordRow,
-    SessionResetRow, rule_number, rule_of, unseal_message,
+    AmendRow, BodyRow, BudgetAlertRow, EntryRow, FindingRow, LedgerReplacedRow, PriceRemovedRow, PurgedRow,
+    RecordRow, SessionResetRow, rule_number, rule_of, unseal, unseal_message,
 };
 use super::reservation;
 use super::tables::{KIND_PATH, KIND_PLACE, KIND_SOURCE, KINDS, KINDS_OF_ALL};
@@ -90,13 +90,26 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
             }),
         ),
         Body::BudgetLifted { budget, lift } => (0, reservation::lifted_row(budget, lift)),
-        Body::Reserved(reserved) => (0, reservation::reserved_row(reserved)),
+        Body::Reserved(reserved, grounds) => (0, reservation::reserved_row(reserved, grounds.as_deref())),
         Body::Extended {
             id,
+            whose,
+            grounds,
             estimate,
             expires_at_ms,
-        } => (0, reservation::extended_row(id, estimate, *expires_at_ms)),
-        Body::Resolved { id, end, content } => (0, reservation::resolved_row(id, *end, *content)),
+        } => {
+            let grounds = grounds.as_deref();
+            (
+                0,
+                reservation::extended_row(id, whose, grounds, estimate, *expires_at_ms),
+            )
+        }
+        Body::Resolved {
+            id,
+            whose,
+            end,
+            content,
+        } => (0, reservation::resolved_row(id, whose, *end, *content)),
         Body::PriceSet(text) => (0, BodyRow::PriceSet(text.to_string())),
         Body::PriceRemoved { provider, model } => (
             0,
@@ -112,10 +125,19 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
                 records: *records,
             }),
         ),
+        Body::Repriced { records } => (0, BodyRow::Repriced(*records)),
+        Body::LedgerReplaced { from, set_aside } => (
+            0,
+            BodyRow::LedgerReplaced(LedgerReplacedRow {
+                from: from.to_string(),
+                set_aside: set_aside.to_string(),
+            }),
+        ),
     };
     EntryRow {
         recorded_ms: entry.recorded_at_ms.wrapping_sub(base),
         body: Some(body),
+        by: entry.by.as_deref().map(Into::into),
     }
 }
 
@@ -183,6 +205,25 @@ fn finding_row(finding: &Finding) -> FindingRow {
 pub(super) fn read_row(seq: u64, value: &[u8]) -> Result<EntryRow> {
     unseal_message(&seq.to_le_bytes(), value, "an entry").map_err(|e| at_entry(seq, e))
 }
+
+/// Whether an entry's row holds a call, without reading more of it than its beginning.
+pub(super) fn is_call(seq: u64, value: &[u8]) -> Result<bool> {
+    let body = unseal(&seq.to_le_bytes(), value, "an entry").map_err(|e| at_entry(seq, e))?;
+    // The first field is the time, if it is not 0: its key and a number of up to ten bytes.
+    let body = match body {
+        [TIME_KEY, rest @ ..] => {
+            let last = rest.iter().take(10).position(|byte| byte & 0x80 == 0);
+            last.and_then(|last| rest.get(last + 1..)).unwrap_or_default()
+        }
+        other => other,
+    };
+    Ok(matches!(body.first(), Some(&(USAGE_KEY | AMEND_KEY))))
+}
+
+/// Keys of fields as protobuf writes them: the time, a call, an amended call.
+const TIME_KEY: u8 = 1 << 3;
+const USAGE_KEY: u8 = 2 << 3 | 2;
+const AMEND_KEY: u8 = 3 << 3 | 2;
 
 /// Says which entry it was.
 fn at_entry(seq: u64, e: StoreError) -> StoreError {
@@ -267,10 +308,16 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
             horizon_ms: row.horizon_ms,
             records: row.records,
         },
+        BodyRow::Repriced(records) => Body::Repriced { records },
+        BodyRow::LedgerReplaced(row) => Body::LedgerReplaced {
+            from: row.from.into(),
+            set_aside: row.set_aside.into(),
+        },
     };
     Ok(Entry {
         seq,
         recorded_at_ms: row.recorded_ms.wrapping_add(base),
+        by: row.by.map(|by| Arc::new(by.into())),
         body,
     })
 }

@@ -111,6 +111,10 @@ impl Store for RedbStore {
         self.read(|r| r.entries_after(after, max))
     }
 
+    fn acts(&self, seqs: Range<u64>, visit: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
+        self.read(|r| r.acts(seqs.clone(), visit))
+    }
+
     fn entry(&self, seq: u64) -> Result<Option<Entry>> {
         self.read(|r| r.entry(seq))
     }

@@ -97,6 +97,25 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
+    pub(super) fn acts(&self, seqs: Range<u64>, visit: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        let entries = self.txn.open_table(tables::ENTRY)?;
+        let names = self.names()?;
+        for row in entries.range(seqs)?.rev() {
+            let (seq, value) = row?;
+            // Nearly all are calls; those are passed by without being read.
+            if entry::is_call(seq.value(), value.value())? {
+                continue;
+            }
+            if !visit(read_entry(&names, seq.value(), value.value())?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn entry(&self, seq: u64) -> Result<Option<Entry>> {
         let entries = self.txn.open_table(tables::ENTRY)?;
         let Some(row) = entries.get(seq)? else {

@@ -1,8 +1,9 @@
 //! Reservations and lifted budgets as rows and back.
 
 use prost::Message;
-use tokmon_core::budget::{Caller, End, Estimate, Lift, Reservation, Used};
-use tokmon_core::entry::Body;
+use tokmon_core::budget::{Binding, Caller, End, Estimate, Grounds, Lift, Reservation, Unit, Used};
+use tokmon_core::entry::{Body, Whose};
+use tokmon_core::money::Pico;
 use tokmon_core::tokens::Tokens;
 
 use super::super::{Result, StoreError};
@@ -38,6 +39,30 @@ pub(super) struct ReservedRow {
     life_ms: i64,
     #[prost(fixed64, tag = "6")]
     content: u64,
+    #[prost(message, optional, tag = "7")]
+    grounds: Option<GroundsRow>,
+}
+
+/// What a decision rested on.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GroundsRow {
+    /// Empty: no budget covers the caller, and the figures mean nothing.
+    #[prost(string, tag = "1")]
+    budget: String,
+    #[prost(uint32, tag = "2")]
+    unit: u32,
+    #[prost(message, optional, tag = "3")]
+    limit: Option<MoneyRow>,
+    #[prost(message, optional, tag = "4")]
+    posted: Option<MoneyRow>,
+    #[prost(message, optional, tag = "5")]
+    pending: Option<MoneyRow>,
+    #[prost(message, optional, tag = "6")]
+    asked: Option<MoneyRow>,
+    #[prost(sint64, tag = "7")]
+    resets_ms: i64,
+    #[prost(string, repeated, tag = "8")]
+    would_deny: Vec<String>,
 }
 
 /// What is held.
@@ -62,6 +87,12 @@ pub(super) struct ExtendedRow {
     estimate: Option<EstimateRow>,
     #[prost(sint64, tag = "3")]
     expires_ms: i64,
+    #[prost(string, tag = "4")]
+    agent: String,
+    #[prost(string, tag = "5")]
+    session: String,
+    #[prost(message, optional, tag = "6")]
+    grounds: Option<GroundsRow>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -72,6 +103,68 @@ pub(super) struct ResolvedRow {
     end: u32,
     #[prost(fixed64, tag = "3")]
     content: u64,
+    #[prost(string, tag = "4")]
+    agent: String,
+    #[prost(string, tag = "5")]
+    session: String,
+}
+
+/// The row of what a decision rested on.
+pub(super) fn grounds_row(grounds: &Grounds) -> GroundsRow {
+    let would_deny = grounds.would_deny.iter().map(ToString::to_string).collect();
+    let Some(binding) = &grounds.binding else {
+        return GroundsRow {
+            would_deny,
+            ..GroundsRow::default()
+        };
+    };
+    let amount = |amount: i128| Some(MoneyRow::from(Pico(amount)));
+    GroundsRow {
+        budget: binding.budget.to_string(),
+        unit: match binding.unit {
+            Unit::Tokens => 1,
+            Unit::Usd => 2,
+            Unit::Requests => 3,
+        },
+        limit: amount(binding.limit),
+        posted: amount(binding.posted),
+        pending: amount(binding.pending),
+        asked: amount(binding.asked),
+        resets_ms: binding.resets_at_ms,
+        would_deny,
+    }
+}
+
+/// What a decision rested on.
+pub(super) fn grounds(row: GroundsRow) -> Result<Grounds> {
+    let would_deny = row.would_deny.into_iter().map(Into::into).collect();
+    if row.budget.is_empty() {
+        return Ok(Grounds {
+            binding: None,
+            would_deny,
+        });
+    }
+    let amount = |row: Option<MoneyRow>| row.map(Pico::from).unwrap_or_default().0;
+    let (limit, posted, pending) = (amount(row.limit), amount(row.posted), amount(row.pending));
+    let binding = Binding {
+        budget: row.budget.into(),
+        unit: match row.unit {
+            1 => Unit::Tokens,
+            2 => Unit::Usd,
+            3 => Unit::Requests,
+            _ => return Err(strange("unit of a budget")),
+        },
+        limit,
+        posted,
+        pending,
+        available: limit.saturating_sub(posted).saturating_sub(pending).max(0),
+        asked: amount(row.asked),
+        resets_at_ms: row.resets_ms,
+    };
+    Ok(Grounds {
+        binding: Some(binding),
+        would_deny,
+    })
 }
 
 fn estimate_row(estimate: &Estimate) -> EstimateRow {
@@ -121,7 +214,7 @@ pub(super) fn lifted(row: BudgetLiftedRow) -> Body {
 }
 
 /// The row of a reservation.
-pub(super) fn reserved_row(reservation: &Reservation) -> BodyRow {
+pub(super) fn reserved_row(reservation: &Reservation, grounds: Option<&Grounds>) -> BodyRow {
     let who = &reservation.caller;
     let names = [
         &who.agent,
@@ -140,6 +233,7 @@ pub(super) fn reserved_row(reservation: &Reservation) -> BodyRow {
         at_ms: reservation.at_ms,
         life_ms: reservation.expires_at_ms.wrapping_sub(reservation.at_ms),
         content: reservation.content,
+        grounds: grounds.map(grounds_row),
     })
 }
 
@@ -147,7 +241,8 @@ pub(super) fn reserved_row(reservation: &Reservation) -> BodyRow {
 pub(super) fn reserved(row: ReservedRow) -> Result<Body> {
     let names = <[String; 8]>::try_from(row.names).map_err(|_| strange("list of names"))?;
     let [agent, session, task, project, user, tool, provider, model] = names.map(Into::into);
-    Ok(Body::Reserved(Box::new(Reservation {
+    let grounds = row.grounds.map(grounds).transpose()?.map(Box::new);
+    let reservation = Reservation {
         id: row.id.into(),
         caller: Caller {
             agent,
@@ -163,13 +258,23 @@ pub(super) fn reserved(row: ReservedRow) -> Result<Body> {
         at_ms: row.at_ms,
         expires_at_ms: row.at_ms.wrapping_add(row.life_ms),
         content: row.content,
-    })))
+    };
+    Ok(Body::Reserved(Box::new(reservation), grounds))
 }
 
 /// The row of an extension.
-pub(super) fn extended_row(id: &str, estimate: &Estimate, expires_ms: i64) -> BodyRow {
+pub(super) fn extended_row(
+    id: &str,
+    whose: &Whose,
+    grounds: Option<&Grounds>,
+    estimate: &Estimate,
+    expires_ms: i64,
+) -> BodyRow {
     BodyRow::Extended(ExtendedRow {
         id: id.to_owned(),
+        agent: whose.agent.to_string(),
+        session: whose.session.to_string(),
+        grounds: grounds.map(grounds_row),
         estimate: Some(estimate_row(estimate)),
         expires_ms,
     })
@@ -179,15 +284,19 @@ pub(super) fn extended_row(id: &str, estimate: &Estimate, expires_ms: i64) -> Bo
 pub(super) fn extended(row: ExtendedRow) -> Result<Body> {
     Ok(Body::Extended {
         id: row.id.into(),
+        whose: whose(row.agent, row.session),
+        grounds: row.grounds.map(grounds).transpose()?.map(Box::new),
         estimate: estimate(row.estimate)?,
         expires_at_ms: row.expires_ms,
     })
 }
 
 /// The row of a reservation's end.
-pub(super) fn resolved_row(id: &str, end: End, content: u64) -> BodyRow {
+pub(super) fn resolved_row(id: &str, whose: &Whose, end: End, content: u64) -> BodyRow {
     BodyRow::Resolved(ResolvedRow {
         id: id.to_owned(),
+        agent: whose.agent.to_string(),
+        session: whose.session.to_string(),
         end: match end {
             End::Settled => 1,
             End::Released => 2,
@@ -207,8 +316,16 @@ pub(super) fn resolved(row: ResolvedRow) -> Result<Body> {
     };
     Ok(Body::Resolved {
         id: row.id.into(),
+        whose: whose(row.agent, row.session),
         end,
         content: row.content,
+    })
+}
+
+fn whose(agent: String, session: String) -> Box<Whose> {
+    Box::new(Whose {
+        agent: agent.into(),
+        session: session.into(),
     })
 }
 

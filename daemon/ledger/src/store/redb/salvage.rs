@@ -272,10 +272,16 @@ fn index(txn: &WriteTransaction, kept: &mut BTreeMap<u64, Kept>) -> Result<Vec<u
         if let Some(EntryRow {
             recorded_ms,
             body: Some(BodyRow::Amend(amend)),
+            by,
         }) = row
         {
             let body = amend.record.map(BodyRow::Usage);
-            seal_message(&seq.to_le_bytes(), &EntryRow { recorded_ms, body }, &mut value);
+            let row = EntryRow {
+                recorded_ms,
+                body,
+                by,
+            };
+            seal_message(&seq.to_le_bytes(), &row, &mut value);
             entries.insert(seq, value.as_slice())?;
         }
     }

@@ -3,7 +3,9 @@
 use super::super::codec::seal_message;
 use super::*;
 use crate::store::{record_of, samples};
-use tokmon_core::budget::{Caller, End, Estimate, Lift, Reservation, Used};
+use tokmon_core::actor::Actor;
+use tokmon_core::budget::{Binding, Caller, End, Estimate, Grounds, Lift, Reservation, Unit, Used};
+use tokmon_core::entry::Whose;
 
 /// Writes an entry and reads it back; ids are places in a list of names.
 fn there_and_back(entry: &Entry) -> Result<Entry> {
@@ -24,6 +26,7 @@ fn entry(body: Body) -> Entry {
     Entry {
         seq: 7,
         recorded_at_ms: -1,
+        by: None,
         body,
     }
 }
@@ -53,6 +56,23 @@ fn every_kind_of_entry_comes_back() {
         tokens: u64::MAX,
         cost: Some(Pico(i128::MAX)),
         requests: 1,
+    };
+    let whose = Box::new(Whose {
+        agent: "a".into(),
+        session: "s".into(),
+    });
+    let grounds = Grounds {
+        binding: Some(Binding {
+            budget: "b".into(),
+            unit: Unit::Usd,
+            limit: 10,
+            posted: 7,
+            pending: 1,
+            available: 2,
+            asked: i128::MAX,
+            resets_at_ms: -1,
+        }),
+        would_deny: vec!["shadow".into()],
     };
     let bodies = [
         Body::Usage(record.clone()),
@@ -86,25 +106,30 @@ fn every_kind_of_entry_comes_back() {
                 until_ms: i64::MAX,
             },
         },
-        Body::Reserved(Box::new(Reservation {
-            id: "r".into(),
-            caller: Caller {
-                agent: "a".into(),
-                session: "s".into(),
-                task: "t".into(),
-                project: "p".into(),
-                user: "u".into(),
-                tool: "x".into(),
-                provider: "y".into(),
-                model: "m".into(),
-            },
-            estimate,
-            at_ms: -1,
-            expires_at_ms: i64::MAX,
-            content: u64::MAX,
-        })),
+        Body::Reserved(
+            Box::new(Reservation {
+                id: "r".into(),
+                caller: Caller {
+                    agent: "a".into(),
+                    session: "s".into(),
+                    task: "t".into(),
+                    project: "p".into(),
+                    user: "u".into(),
+                    tool: "x".into(),
+                    provider: "y".into(),
+                    model: "m".into(),
+                },
+                estimate,
+                at_ms: -1,
+                expires_at_ms: i64::MAX,
+                content: u64::MAX,
+            }),
+            Some(Box::new(grounds.clone())),
+        ),
         Body::Extended {
             id: "r".into(),
+            whose: whose.clone(),
+            grounds: Some(Box::new(Grounds::default())),
             estimate: Estimate {
                 cost: None,
                 ..estimate
@@ -113,18 +138,26 @@ fn every_kind_of_entry_comes_back() {
         },
         Body::Resolved {
             id: "r".into(),
+            whose: whose.clone(),
             end: End::Settled,
             content: 7,
         },
         Body::Resolved {
             id: "r".into(),
+            whose: Box::default(),
             end: End::Released,
             content: 0,
         },
         Body::Resolved {
             id: "".into(),
+            whose: Box::default(),
             end: End::Expired,
             content: 0,
+        },
+        Body::Repriced { records: 3 },
+        Body::LedgerReplaced {
+            from: "".into(),
+            set_aside: "/aside".into(),
         },
         Body::PriceSet("[]".into()),
         Body::PriceRemoved {
@@ -137,8 +170,19 @@ fn every_kind_of_entry_comes_back() {
         },
     ];
     for body in bodies {
-        let entry = entry(body);
-        assert_eq!(there_and_back(&entry).expect("readable"), entry);
+        for by in [None, Some(Arc::new(Actor::new("me", "test 1", 7)))] {
+            let call = matches!(body, Body::Usage(_) | Body::Amend { .. });
+            let mut entry = entry(body.clone());
+            entry.by = by;
+            assert_eq!(there_and_back(&entry).expect("readable"), entry);
+            let mut value = Vec::new();
+            seal_message(
+                &entry.seq.to_le_bytes(),
+                &to_row(&entry, &Ids::default()),
+                &mut value,
+            );
+            assert_eq!(is_call(entry.seq, &value).unwrap(), call, "{entry:?}");
+        }
     }
 }
 
@@ -180,6 +224,7 @@ fn a_usual_record_takes_less_than_150_bytes() {
 #[test]
 fn an_unknown_number_is_damage() {
     let row = |record: RecordRow| EntryRow {
+        by: None,
         recorded_ms: 0,
         body: Some(BodyRow::Usage(record)),
     };
