@@ -4,6 +4,7 @@ mod audit;
 mod bad_input;
 mod budget;
 mod daemon;
+mod databases;
 mod hook;
 mod ledger;
 mod other_tools;

@@ -58,6 +58,8 @@ impl<S: Sink> Scanner<S> {
         let agent = self.roots[source].agent.clone();
         let mut notes = Notes::new(agent.name(), origin, now_ms, state, &mut self.counters);
         let read = match form.read {
+            // Made a moment ago, and still to be written.
+            Reading::Database(_) if entry.seen.size == 0 => Ok(entry.seen),
             Reading::Database(read) => read(path, &mut notes).map(|()| entry.seen),
             Reading::Document(read) => match bytes(path) {
                 // Made a moment ago, and still to be written.

@@ -26,8 +26,8 @@ pub(super) fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
                 return Ok((None, false));
             };
             message.session = row.value(1)?.text().unwrap_or_default().to_owned();
-            let done = message.is_done(now_ms);
-            Ok(((done && message.counts()).then_some(message), !done))
+            let (done, may_change) = (message.is_done(now_ms), message.may_change());
+            Ok(((done && message.counts()).then_some(message), may_change))
         })?;
         let mut sessions = HashMap::new();
         for (_, message) in &messages {

@@ -131,7 +131,12 @@ impl Message {
         let old = self
             .created_ms
             .is_none_or(|created| created < now_ms.saturating_sub(OPEN_MS));
-        self.completed_ms.is_some() || self.failed || old
+        !self.may_change() || old
+    }
+
+    /// Whether its row may still change: also after a long time, for a machine may have slept in the middle of it.
+    pub(super) fn may_change(&self) -> bool {
+        self.completed_ms.is_none() && !self.failed
     }
 
     /// Whether there is anything to count.

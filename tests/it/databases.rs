@@ -1,0 +1,184 @@
+//! Agents that keep SQLite databases, which the daemon reads while their owner writes: the owner never notices, and
+//! every call counts once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokmon_client::{Client, v1};
+use tokmon_tests::daemon::PATIENCE;
+use tokmon_tests::env::Env;
+
+/// OpenCode, in the middle of its work.
+struct OpenCode {
+    writer: Connection,
+    path: PathBuf,
+    calls: u64,
+}
+
+impl OpenCode {
+    fn new(env: &Env, mode: &str) -> OpenCode {
+        let dir = env.path("home/.local/share/opencode");
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let path = dir.join("opencode.db");
+        let writer = Connection::open(&path).expect("a database");
+        // It does not wait for locks: any that somebody else held would be an error.
+        writer.busy_timeout(Duration::ZERO).expect("no patience");
+        writer
+            .pragma_update(None, "journal_mode", mode)
+            .expect("a journal");
+        let code = OpenCode {
+            writer,
+            path,
+            calls: 0,
+        };
+        code.run(
+            "PRAGMA synchronous = OFF;
+             CREATE TABLE session(id text PRIMARY KEY, parent_id text, directory text NOT NULL);
+             CREATE TABLE message(id text PRIMARY KEY, session_id text NOT NULL, time_created integer NOT NULL,
+                time_updated integer NOT NULL, data text NOT NULL);
+             INSERT INTO session VALUES('ses_1', NULL, '/w/app')",
+        );
+        code
+    }
+
+    fn run(&self, sql: &str) {
+        self.writer
+            .execute_batch(sql)
+            .unwrap_or_else(|error| panic!("the owner was disturbed: {error}"));
+    }
+
+    /// One answer of 300 tokens.
+    fn answer(&mut self) {
+        self.calls += 1;
+        let created = 1_795_165_100_000 + self.calls;
+        let data = format!(
+            r#"{{"role":"assistant","modelID":"claude-sonnet-5","providerID":"anthropic","path":{{"root":"/w/app"}},
+                "time":{{"created":{created},"completed":{created}}},"cost":0.0123,
+                "tokens":{{"input":120,"output":260,"reasoning":40,"cache":{{"read":9000,"write":800}}}}}}"#
+        );
+        let sql = "INSERT INTO message VALUES(?1, 'ses_1', 0, 0, ?2)";
+        let id = format!("msg_{}", self.calls);
+        self.writer
+            .execute(sql, (id, data))
+            .unwrap_or_else(|error| panic!("the owner was disturbed: {error}"));
+    }
+}
+
+/// Every file in a directory, its content and when it was written.
+fn files(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
+    let entries = std::fs::read_dir(dir).expect("a directory");
+    let file = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.expect("an entry").path();
+        let written = path.metadata().and_then(|meta| meta.modified()).expect("a time");
+        let content = std::fs::read(&path).expect("a file");
+        (path, (content, written))
+    };
+    entries.map(file).collect()
+}
+
+async fn import(client: &Client) {
+    let mut progress = client.import(v1::ImportRequest {}).await.expect("an import");
+    while let Some(step) = progress.message().await.expect("progress") {
+        if step.done {
+            return;
+        }
+    }
+    panic!("the import ended without saying so");
+}
+
+async fn output(client: &Client) -> u64 {
+    let answer = client.totals(v1::TotalsRequest::default()).await.expect("totals");
+    answer
+        .totals
+        .and_then(|totals| totals.tokens)
+        .map_or(0, |tokens| tokens.output)
+}
+
+#[tokio::test]
+async fn an_owner_in_the_middle_of_a_write_is_neither_seen_nor_disturbed() {
+    for mode in ["wal", "delete"] {
+        let env = Env::with_clock(1_795_165_200_000);
+        let mut code = OpenCode::new(&env, mode);
+        let dir = code.path.parent().expect("a directory").to_owned();
+        code.answer();
+        code.answer();
+        code.run("BEGIN IMMEDIATE");
+        code.answer();
+        let before = files(&dir);
+
+        let daemon = env.start_daemon();
+        let client = env.client().await;
+        import(&client).await;
+        let seen = output(&client).await;
+        // Without a log what lies in the file is not settled while its journal is there.
+        assert!(seen == 600 || mode == "delete" && seen == 0, "{mode}: {seen}");
+        assert!(before == files(&dir), "{mode}: the owner's files have changed");
+
+        let mut feed = client.follow(v1::FollowRequest::default()).await.expect("a feed");
+        code.run("COMMIT");
+        let mut counted = 0;
+        while counted < 3 {
+            let message = tokio::time::timeout(PATIENCE, feed.message()).await;
+            let entry = message.expect("in time").expect("no error").expect("no end");
+            if let Some(v1::follow_response::Entry::Record(record)) = entry.entry {
+                let usage = record.usage.expect("usage");
+                assert_eq!((&*usage.agent, &*usage.project), ("opencode", "/w/app"));
+                counted += 1;
+            }
+        }
+        assert_eq!(output(&client).await, 900, "{mode}");
+
+        // A busy owner, and a daemon that reads all the while.
+        for _ in 0..200 {
+            code.answer();
+        }
+        if mode == "wal" {
+            let held_up: i64 = code
+                .writer
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+                .expect("a checkpoint");
+            assert_eq!(held_up, 0);
+        }
+        import(&client).await;
+        assert_eq!(output(&client).await, 300 * 203, "{mode}");
+        daemon.stop();
+
+        // A copy, and another look after a restart, count nothing again.
+        std::fs::copy(&code.path, dir.join("opencode-copy.db")).expect("a copy");
+        let daemon = env.start_daemon();
+        let client = env.client().await;
+        import(&client).await;
+        assert_eq!(output(&client).await, 300 * 203, "{mode}");
+        daemon.stop();
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_named_and_the_rest_counts() {
+    let env = Env::with_clock(1_795_165_200_000);
+    let mut code = OpenCode::new(&env, "wal");
+    code.answer();
+    let dir = code.path.parent().expect("a directory").to_owned();
+    std::fs::write(dir.join("opencode-text.db"), b"hello, world! ".repeat(1_000)).expect("a file");
+    std::fs::write(dir.join("opencode-empty.db"), b"").expect("a file");
+    let other = Connection::open(dir.join("opencode-other.db")).expect("a database");
+    other.execute_batch("CREATE TABLE message(x)").expect("a table");
+    let daemon = env.start_daemon();
+    let client = env.client().await;
+    import(&client).await;
+    assert_eq!(output(&client).await, 300);
+    let status = env.ctl_json(&["status"]);
+    let sources = status["sources"].as_array().expect("sources");
+    let source = sources
+        .iter()
+        .find(|source| source["agent"] == "opencode")
+        .expect("OpenCode");
+    let told = source["failures"].to_string();
+    assert_eq!(source["parse_failures"], 2, "{told}");
+    for wanted in ["not an SQLite database, or it is encrypted", "has no column"] {
+        assert!(told.contains(wanted), "no {wanted:?} in {told}");
+    }
+    daemon.stop();
+}
