@@ -1,6 +1,5 @@
 //! What the configuration means for each part of the house.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -31,19 +30,15 @@ pub(crate) fn capture_options(
 ) -> Options {
     let home = std::env::home_dir().unwrap_or_default();
     let mut roots = find_roots(|name| std::env::var_os(name), &home);
-    for (agent, dirs) in [
-        (Agent::CLAUDE_CODE, &config.claude_dirs),
-        (Agent::CODEX, &config.codex_dirs),
-    ] {
-        if !dirs.is_empty() {
-            roots.retain(|root| root.agent != agent);
-            roots.extend(
-                dirs.iter()
-                    .cloned()
-                    .map(|dir: PathBuf| Root::new(agent.clone(), dir)),
-            );
-        }
-    }
+    roots.retain(|root| !config.agent_dirs.iter().any(|(agent, _)| *agent == root.agent));
+    let named = config.agent_dirs.iter().cloned();
+    roots.extend(named.map(|(agent, dir)| Root::named(agent, dir)));
+    roots.retain(|root| !config.agents_off.contains(&root.agent));
+    let logs = config.logs.iter().cloned();
+    roots.extend(logs.map(|log| {
+        let path = log.path.clone();
+        Root::new(Agent::of_log(log), path)
+    }));
     Options {
         roots,
         user: config.user.as_str().into(),

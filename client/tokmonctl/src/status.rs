@@ -107,8 +107,21 @@ fn ledger_line(l: &LedgerStatus) -> String {
     line
 }
 
-/// The places that usage is read from, as a table with their failures.
+/// The agents that were looked for and have nothing here, in the order of the sources.
+pub(crate) fn absent(all: &[SourceStatus]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for s in all {
+        let anywhere = all.iter().any(|o| o.agent == s.agent && o.state != "absent");
+        if !anywhere && !names.contains(&s.agent.as_str()) {
+            names.push(&s.agent);
+        }
+    }
+    names
+}
+
+/// The places that usage is read from, as a table with their failures, and in one line who is not there.
 pub(crate) fn sources(all: &[SourceStatus], screen: &Screen) -> String {
+    let present = || all.iter().filter(|s| s.state != "absent");
     let mut table = Table::new(vec![
         text("Agent", 0),
         text("State", 0),
@@ -119,10 +132,9 @@ pub(crate) fn sources(all: &[SourceStatus], screen: &Screen) -> String {
         figures("Failures", 2),
         path("Place", 0),
     ]);
-    for s in all {
+    for s in present() {
         let look = match s.state.as_str() {
             "error" => Look::Critical,
-            "absent" => Look::Sub,
             _ if s.parse_failures > 0 => Look::Warning,
             _ => Look::Plain,
         };
@@ -140,7 +152,15 @@ pub(crate) fn sources(all: &[SourceStatus], screen: &Screen) -> String {
             ],
         );
     }
-    let mut out = table.render(screen);
+    let mut out = match present().next() {
+        Some(_) => table.render(screen),
+        None => String::new(),
+    };
+    let absent = absent(all);
+    if !absent.is_empty() {
+        let text = format!("Looked for and not here: {}", absent.join(", "));
+        out.push_str(&format!("{}\n", screen.fold(&show::clean(&text), 2)));
+    }
     for s in all {
         if !s.error.is_empty() {
             let text = format!("{}: {}", s.agent, s.error);
@@ -195,6 +215,34 @@ mod tests {
             (Some("/run/s.sock"), Some(42), Some("0.1.0"))
         );
         assert_eq!(value["sources"][0]["failures"][0]["offset"], 7);
+    }
+
+    #[test]
+    fn who_is_not_here_takes_one_line() {
+        let source = |agent: &str, path: &str, state: &str| SourceStatus {
+            agent: agent.into(),
+            path: path.into(),
+            state: state.into(),
+            ..SourceStatus::default()
+        };
+        let all = [
+            source("codex", "/h/.codex/sessions", "watching"),
+            source("codex", "/h/.codex/archived_sessions", "absent"),
+            source("amp", "/h/amp", "absent"),
+            source("droid", "/h/a", "absent"),
+            source("droid", "/h/b", "absent"),
+        ];
+        let screen = Screen {
+            width: Some(80),
+            colour: false,
+        };
+        let text = sources(&all, &screen);
+        assert!(text.ends_with("Looked for and not here: amp, droid\n"), "{text}");
+        assert!(!text.contains("archived"), "{text}");
+        assert_eq!(
+            sources(&all[2..], &screen),
+            "Looked for and not here: amp, droid\n"
+        );
     }
 
     #[test]

@@ -95,8 +95,9 @@ fn line(p: &ImportProgress) -> String {
 
 /// What to do on a machine where no agent has written anything yet.
 fn nothing_found(sources: &[SourceStatus]) -> String {
-    let mut out = "The daemon runs, but no agent has written anything down yet. It looked here:\n".to_owned();
-    for s in sources {
+    let mut out = "The daemon runs, but no agent has written anything down yet.\n".to_owned();
+    let present = sources.iter().filter(|s| s.state != "absent");
+    for s in present {
         out.push_str(&format!(
             "  {:<12} {}  ({})\n",
             show::clean(&s.agent),
@@ -105,14 +106,19 @@ fn nothing_found(sources: &[SourceStatus]) -> String {
         ));
     }
     if sources.is_empty() {
-        out.push_str("  nowhere: reading is switched off (`tokmonctl config get capture.enabled`)\n");
+        out.push_str("It looked nowhere: reading is switched off (`tokmonctl config get capture.enabled`)\n");
+    } else {
+        let absent = status::absent(sources).join(", ");
+        let absent = show::clean(&absent);
+        let places = "`tokmonctl status --json` names every place";
+        out.push_str(&format!("Looked for and not here ({places}): {absent}\n"));
     }
     out.push_str(
         "What to do next:\n\
-         - Use Claude Code or Codex as usual; calls show up by themselves. `tokmonctl watch` shows them live.\n\
-         - If their files lie elsewhere, set CLAUDE_CONFIG_DIR or CODEX_HOME, or name the directories with \
-         `tokmonctl config set capture.claude_dirs '[\"DIR\"]'`, then run `tokmonctl daemon restart` and \
-         `tokmonctl up`.\n\
+         - Use your agents as usual; calls show up by themselves. `tokmonctl watch` shows them live.\n\
+         - If their files lie elsewhere, set the agent's own variable (CLAUDE_CONFIG_DIR, CODEX_HOME, …), or name \
+         the directories with `tokmonctl config set capture.dirs '[\"codex=/DIR\"]'`, then run \
+         `tokmonctl daemon restart` and `tokmonctl up`.\n\
          - Other programs record calls over gRPC (`tokmonctl grpc-info`), through the MCP server tokmon-mcp, \
          or with `tokmonctl record`.\n",
     );
@@ -133,9 +139,8 @@ mod tests {
         };
         let text = nothing_found(&[source]);
         for part in [
-            "codex",
-            "/h/.codex",
-            "absent",
+            "not here",
+            "names every place): codex",
             "CODEX_HOME",
             "CLAUDE_CONFIG_DIR",
             "tokmonctl watch",

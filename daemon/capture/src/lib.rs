@@ -19,7 +19,7 @@ mod unpack;
 mod walk;
 mod watch;
 
-pub use agents::Agent;
+pub use agents::{Agent, LogMap};
 pub use roots::{Root, find_roots};
 pub use scan::Scanner;
 pub use shared::Shared;

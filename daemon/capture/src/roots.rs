@@ -15,6 +15,8 @@ pub struct Root {
     pub dir: PathBuf,
     /// It does not exist (now): the agent is not installed or has not been used.
     pub absent: bool,
+    /// The user named it: the agent's files may lie at any depth.
+    named: bool,
 }
 
 impl Root {
@@ -24,8 +26,17 @@ impl Root {
             agent,
             dir: dir.into(),
             absent: false,
+            named: false,
         };
         root.look();
+        root
+    }
+
+    /// A root that the user names: the directory that the agent's own variable would name, one above or below it, or
+    /// one file.
+    pub fn named(agent: Agent, dir: impl Into<PathBuf>) -> Root {
+        let mut root = Root::new(agent, dir);
+        root.named = true;
         root
     }
 
@@ -40,14 +51,14 @@ impl Root {
         if relative.as_os_str().is_empty() {
             self.agent.form_of_root(file)
         } else {
-            self.agent.form(relative)
+            self.agent.form(relative, self.named)
         }
     }
 
     /// Whether a directory may hold the agent's files.
     pub(crate) fn enters(&self, dir: &Path) -> bool {
         dir.strip_prefix(&self.dir)
-            .is_ok_and(|relative| self.agent.enters(relative))
+            .is_ok_and(|relative| self.named || self.agent.enters(relative))
     }
 }
 

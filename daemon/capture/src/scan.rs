@@ -218,6 +218,7 @@ impl<S: Sink> Scanner<S> {
             mtime_ms: entry.seen.mtime_ms(),
             kind: form.kind,
             beside: Beside(whole::beside),
+            log: self.roots[source].agent.log(),
         };
         let open = match form.read {
             Reading::Lines(open) => open,

@@ -36,6 +36,8 @@ pub const MAX_BESIDE_BYTES: usize = 8 * 1024 * 1024;
 /// Longest row of another program's database that is read, in bytes, up to its last wanted column: a conversation kept as
 /// one row has some ten megabytes.
 pub const MAX_DATABASE_VALUE: usize = 128 * 1024 * 1024;
+/// Most logs that the configuration may describe: each is walked.
+pub const MAX_LOGS: usize = 64;
 /// Most files under one source: beyond it the rest is reported, not read.
 pub const MAX_FILES: usize = 200_000;
 /// Deepest directory under a source: agents nest four deep.

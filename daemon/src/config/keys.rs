@@ -2,6 +2,8 @@
 
 use tokmon_core::limits::MAX_OTLP_LISTENERS;
 
+use super::agents;
+
 /// What a key's value may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Allowed {
@@ -21,6 +23,12 @@ pub(crate) enum Allowed {
     Dollars,
     /// A list of loopback addresses with ports.
     Loopback,
+    /// A list of agents whose files are known.
+    Agents,
+    /// A list of `agent=directory`.
+    AgentDirs,
+    /// Descriptions of logs.
+    Logs,
 }
 
 impl Allowed {
@@ -38,6 +46,15 @@ impl Allowed {
             Allowed::Loopback => format!(
                 "1 to {MAX_OTLP_LISTENERS} loopback addresses with their ports, such as [\"127.0.0.1:14318\", \"[::1]:14318\"]"
             ),
+            Allowed::Agents => format!("a list out of {}", agents::names()),
+            Allowed::AgentDirs => {
+                format!("a list of \"agent=/absolute/directory\", agent being one of {}", agents::names())
+            }
+            Allowed::Logs => {
+                "tables [[capture.logs]] with agent, path and fields, and if wanted files, input_includes_cache, \
+                 reasoning_is_extra"
+                    .to_owned()
+            }
             Allowed::Dollars => "dollars as a decimal number in quotes, e.g. \"10\" or \"2.50\"".to_owned(),
         }
     }
@@ -169,6 +186,24 @@ pub(crate) const KEYS: &[Key] = &[
         Allowed::Bool,
         "true",
         "Take telemetry only from who can read the token in otlp.token beside the ledger.",
+    ),
+    key(
+        "capture.dirs",
+        Allowed::AgentDirs,
+        "[]",
+        "Directories of other agents, instead of those that their own variables or habits say.",
+    ),
+    key(
+        "capture.off",
+        Allowed::Agents,
+        "[]",
+        "Agents whose files are not read.",
+    ),
+    key(
+        "capture.logs",
+        Allowed::Logs,
+        "[]",
+        "Logs of other programs, one JSON object a line, with the places of the figures in it.",
     ),
     key(
         "waste.large_request.enabled",

@@ -8,6 +8,7 @@ use tokmon_core::limits::MAX_OTLP_LISTENERS;
 use tokmon_core::money::Pico;
 use toml::Value;
 
+use super::agents;
 use super::keys::{self, Allowed, KEYS, Key};
 
 /// What the configuration is made from.
@@ -181,12 +182,12 @@ fn from_text(key: &Key, text: &str) -> Value {
     match key.allowed {
         Allowed::Bool | Allowed::Int(..) => parse_value(text.trim()).unwrap_or_else(plain),
         // An address may begin with a bracket too; that is no list.
-        Allowed::List | Allowed::Loopback
+        Allowed::List | Allowed::Loopback | Allowed::Agents | Allowed::AgentDirs | Allowed::Logs
             if text.trim_start().starts_with('[') && parse_value(text).is_some() =>
         {
             parse_value(text).unwrap_or_else(plain)
         }
-        Allowed::List | Allowed::Loopback => Value::Array(
+        Allowed::List | Allowed::Loopback | Allowed::Agents | Allowed::AgentDirs => Value::Array(
             text.split(',')
                 .filter(|s| !s.is_empty())
                 .map(|s| Value::String(s.to_owned()))
@@ -202,7 +203,25 @@ fn is_loopback(address: &Value) -> bool {
 }
 
 fn check(key: &Key, value: Value, place: &str) -> Result<Value, String> {
+    let texts = |items: &[Value]| {
+        let text = |item: &Value| item.as_str().map(str::to_owned);
+        items.iter().map(text).collect::<Option<Vec<String>>>()
+    };
+    // What exactly is wrong with one of many, where that can be said.
+    let mut why = String::new();
+    let mut noted = |outcome: Result<(), String>| {
+        let good = outcome.is_ok();
+        why = outcome.err().map_or(String::new(), |error| format!(" ({error})"));
+        good
+    };
     let good = match (key.allowed, &value) {
+        (Allowed::Agents, Value::Array(items)) => {
+            texts(items).is_some_and(|list| noted(agents::agents(&list).map(drop)))
+        }
+        (Allowed::AgentDirs, Value::Array(items)) => {
+            texts(items).is_some_and(|list| noted(agents::dirs(&list).map(drop)))
+        }
+        (Allowed::Logs, logs) => noted(agents::logs(logs).map(drop)),
         (Allowed::Bool, Value::Boolean(_)) | (Allowed::Text, Value::String(_)) => true,
         (Allowed::Int(low, high), Value::Integer(n)) => (low..=high).contains(n),
         (Allowed::Word(words), Value::String(s)) => words.contains(&s.as_str()),
@@ -218,7 +237,7 @@ fn check(key: &Key, value: Value, place: &str) -> Result<Value, String> {
         return Ok(value);
     }
     Err(format!(
-        "{place}: {value} is not allowed; allowed: {}",
+        "{place}: {value} is not allowed{why}; allowed: {}",
         key.allowed.describe()
     ))
 }

@@ -2,6 +2,7 @@
 //!
 //! A value that is not allowed stops the start and names its place, its key and what is allowed.
 
+mod agents;
 mod keys;
 mod load;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use tokmon_capture::{Agent, LogMap};
 use tokmon_core::money::Pico;
 use tokmon_core::waste::WasteRules;
 
@@ -43,16 +45,18 @@ pub(crate) struct Config {
     pub capture_enabled: bool,
     /// Interval of the safety scan.
     pub capture_poll: Duration,
-    /// Directories of Claude Code; empty: the usual ones.
-    pub claude_dirs: Vec<PathBuf>,
-    /// Directories of Codex; empty: the usual ones.
-    pub codex_dirs: Vec<PathBuf>,
     /// Take telemetry.
     pub otlp_enabled: bool,
     /// Where; loopback addresses.
     pub otlp_listen: Vec<SocketAddr>,
     /// Senders of telemetry must show the token.
     pub otlp_require_token: bool,
+    /// Agents whose files lie elsewhere, and where.
+    pub agent_dirs: Vec<(Agent, PathBuf)>,
+    /// Agents whose files are not read.
+    pub agents_off: Vec<Agent>,
+    /// Logs of other programs.
+    pub logs: Vec<LogMap>,
     /// The waste rules.
     pub waste: WasteRules,
     /// Embedding tokens a day before a warning.
@@ -97,21 +101,14 @@ impl Config {
             retention_automatic: get.bool("retention.automatic"),
             capture_enabled: get.bool("capture.enabled"),
             capture_poll: get.seconds("capture.poll_seconds"),
-            claude_dirs: get
-                .list("capture.claude_dirs")
-                .into_iter()
-                .map(PathBuf::from)
-                .collect(),
-            codex_dirs: get
-                .list("capture.codex_dirs")
-                .into_iter()
-                .map(PathBuf::from)
-                .collect(),
             otlp_enabled: get.bool("otlp.enabled"),
             otlp_listen: (get.list("otlp.listen").iter())
                 .filter_map(|address| address.parse().ok())
                 .collect(),
             otlp_require_token: get.bool("otlp.require_token"),
+            agent_dirs: agent_dirs(&get)?,
+            agents_off: agents::agents(&get.list("capture.off"))?,
+            logs: get.value("capture.logs").map_or(Ok(Vec::new()), agents::logs)?,
             waste,
             embeddings_daily_tokens: get.int("embeddings.daily_tokens"),
             embeddings_weekly: Pico::parse_usd(&get.text("embeddings.weekly_usd")).unwrap_or_default(),
@@ -165,6 +162,18 @@ impl Values<'_> {
             .filter_map(|v| v.as_str().map(str::to_owned))
             .collect()
     }
+}
+
+/// What the keys for single agents and the one for all of them say.
+fn agent_dirs(get: &Values<'_>) -> Result<Vec<(Agent, PathBuf)>, String> {
+    let mut dirs = agents::dirs(&get.list("capture.dirs"))?;
+    for (agent, key) in [
+        (Agent::CLAUDE_CODE, "capture.claude_dirs"),
+        (Agent::CODEX, "capture.codex_dirs"),
+    ] {
+        dirs.extend(get.list(key).into_iter().map(|dir| (agent.clone(), dir.into())));
+    }
+    Ok(dirs)
 }
 
 fn login_name() -> String {
@@ -252,14 +261,26 @@ mod tests {
     #[test]
     fn lists_are_given_in_toml_or_with_commas() {
         let config = Config::load(&layers("capture.codex_dirs = [\"/a\", \"/b\"]", &[], &[])).unwrap();
-        assert_eq!(config.codex_dirs.len(), 2);
+        assert_eq!(config.agent_dirs.len(), 2);
         let both = [("TOKMON_OTLP_LISTEN", "[::1]:4317,127.0.0.1:4318")];
         assert_eq!(
             Config::load(&layers("", &both, &[])).unwrap().otlp_listen.len(),
             2
         );
         let config = Config::load(&layers("", &[("TOKMON_CAPTURE_CODEX_DIRS", "/a,/b,/c")], &[])).unwrap();
-        assert_eq!(config.codex_dirs.len(), 3);
+        assert_eq!(config.agent_dirs.len(), 3);
+    }
+
+    #[test]
+    fn agents_are_switched_off_and_moved() {
+        let file = "[capture]\noff = [\"amp\"]\ndirs = [\"droid=/d\"]\n\
+                    [[capture.logs]]\nagent = \"a\"\npath = \"/l\"\nfields = { input = \"i\", id = \"x\" }\n";
+        let config = Config::load(&layers(file, &[], &[])).unwrap();
+        assert_eq!(
+            (config.agents_off[0].name(), config.agent_dirs[0].0.name()),
+            ("amp", "droid")
+        );
+        assert_eq!(config.logs[0].agent, "a");
     }
 
     #[test]
@@ -280,10 +301,27 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (file, vars, flags, parts) in [
             (
+                "capture.off = [\"ampp\"]",
+                &[][..],
+                &[][..],
+                &[
+                    "/etc/t.toml",
+                    "capture.off",
+                    "\"ampp\" is no agent",
+                    "claude-code, codex",
+                ][..],
+            ),
+            (
+                "[[capture.logs]]\nagent = \"a\"",
+                &[],
+                &[],
+                &["/etc/t.toml", "capture.logs", "log 1: fields"],
+            ),
+            (
                 "retention.days = 0",
-                &[][..],
-                &[][..],
-                &["/etc/t.toml", "retention.days", "from 1 to 36500"][..],
+                &[],
+                &[],
+                &["/etc/t.toml", "retention.days", "from 1 to 36500"],
             ),
             (
                 "retention.days = \"x\"",

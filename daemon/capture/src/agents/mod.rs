@@ -19,6 +19,7 @@ pub(crate) mod json;
 mod kimi_cli;
 mod kimi_code;
 mod lines;
+mod log;
 mod notes;
 mod opencode;
 mod pi;
@@ -31,6 +32,7 @@ mod zed;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokmon_core::Name;
 use tokmon_core::id::Key;
@@ -40,6 +42,7 @@ use tokmon_core::observation::{Attribution, Observation, Provenance};
 pub(crate) use self::counters::Counters;
 pub(crate) use self::json::Problem;
 pub(crate) use self::lines::{OpenLines, Parser, is_whole_line};
+pub use self::log::LogMap;
 pub(crate) use self::notes::Notes;
 use self::values::Names;
 use crate::pattern;
@@ -118,22 +121,38 @@ pub(crate) type ReadDatabase = fn(path: &Path, notes: &mut Notes<'_>) -> Result<
 
 /// An agent whose files are understood.
 #[derive(Clone)]
-pub struct Agent(&'static Format);
+pub struct Agent {
+    format: &'static Format,
+    /// The user described its log.
+    log: Option<Arc<LogMap>>,
+}
 
 impl Agent {
     /// Anthropic's Claude Code.
-    pub const CLAUDE_CODE: Agent = Agent(&claude::FORMAT);
+    pub const CLAUDE_CODE: Agent = Agent::known(&claude::FORMAT);
     /// OpenAI's Codex CLI.
-    pub const CODEX: Agent = Agent(&codex::FORMAT);
+    pub const CODEX: Agent = Agent::known(&codex::FORMAT);
 
-    /// Every agent.
+    const fn known(format: &'static Format) -> Agent {
+        Agent { format, log: None }
+    }
+
+    /// A program whose log the user has described.
+    pub fn of_log(log: LogMap) -> Agent {
+        Agent {
+            format: &log::FORMAT,
+            log: Some(Arc::new(log)),
+        }
+    }
+
+    /// Every agent that is known, those of described logs not among them.
     pub fn all() -> impl Iterator<Item = Agent> {
-        KNOWN.iter().map(|format| Agent(format))
+        KNOWN.iter().map(|format| Agent::known(format))
     }
 
     /// The agent's name in records, configuration and status.
     pub fn name(&self) -> &str {
-        self.0.name
+        self.log.as_ref().map_or(self.format.name, |log| &log.agent)
     }
 
     /// The inverse of [`Agent::name`].
@@ -141,37 +160,49 @@ impl Agent {
         Agent::all().find(|agent| agent.name() == name)
     }
 
-    /// Version of the agent's parser.
+    /// Version of the agent's parser. Another description of a log is another version.
     pub(crate) fn version(&self) -> u32 {
-        self.0.version
+        self.log.as_ref().map_or(self.format.version, |log| log.version())
+    }
+
+    /// The description of the user's log.
+    pub(crate) fn log(&self) -> Option<Arc<LogMap>> {
+        self.log.clone()
     }
 
     /// Where its files may lie.
     pub(crate) fn places(&self, places: &Places<'_>) -> Vec<PathBuf> {
-        (self.0.places)(places)
+        (self.format.places)(places)
     }
 
-    /// How a file is read, by its path relative to the root; `None`: it is not the agent's. The empty path is a root
-    /// that is itself a file.
-    pub(crate) fn form(&self, relative: &Path) -> Option<&'static Form> {
-        let forms = self.0.forms;
-        forms.iter().find(|form| pattern::fits(form.files, relative))
+    /// How a file is read, by its path relative to the root; `None`: it is not the agent's. `deeper`: its path may
+    /// begin further down.
+    pub(crate) fn form(&self, relative: &Path, deeper: bool) -> Option<&'static Form> {
+        let fits = |form: &&Form| match &self.log {
+            Some(log) => pattern::fits(&log.files, relative),
+            None if deeper => pattern::fits(&format!("**/{}", form.files), relative),
+            None => pattern::fits(form.files, relative),
+        };
+        self.format.forms.iter().find(fits)
     }
 
     /// How a file that is itself a root is read: as its name says, else as the agent's first form.
     pub(crate) fn form_of_root(&self, file: &Path) -> Option<&'static Form> {
         let name = file.file_name()?.to_string_lossy();
-        let forms = self.0.forms;
+        let forms = self.format.forms;
         let named = forms.iter().find(|form| pattern::fits_name(form.files, &name));
         named.or(forms.first())
     }
 
     /// Whether a directory, relative to the root, may hold the agent's files at any depth.
     pub(crate) fn enters(&self, relative: &Path) -> bool {
-        self.0
-            .forms
-            .iter()
-            .any(|form| pattern::leads_on(form.files, relative))
+        match &self.log {
+            Some(log) => pattern::leads_on(&log.files, relative),
+            None => {
+                let mut forms = self.format.forms.iter();
+                forms.any(|form| pattern::leads_on(form.files, relative))
+            }
+        }
     }
 }
 
@@ -208,6 +239,8 @@ pub(crate) struct Origin {
     pub(crate) kind: &'static str,
     /// What lies beside it.
     pub(crate) beside: Beside,
+    /// How the user described it.
+    pub(crate) log: Option<Arc<LogMap>>,
 }
 
 /// Access to the files beside one, for what the file itself leaves out: the model in a configuration, say.
