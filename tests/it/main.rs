@@ -3,6 +3,7 @@
 mod audit;
 mod bad_input;
 mod budget;
+mod capture;
 mod daemon;
 mod databases;
 mod hook;
