@@ -13,6 +13,7 @@ mod otlp;
 mod price;
 mod report;
 mod session;
+mod setup;
 mod tidy;
 mod token;
 mod units;

@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Daemon(crate::daemon::Args),
     /// Configuration: list every key, get, set
     Config(crate::config::Args),
+    /// Put hooks and the MCP server into an agent's own configuration, or take them out
+    Setup(crate::setup::Args),
     /// What agents' hooks run: whether an agent may go on
     Hook(crate::hook::Args),
     /// Print a completion script for a shell
@@ -182,6 +184,7 @@ mod tests {
             "man",
             "grpc-info",
             "hook claude-code",
+            "setup codex --dry-run --undo --yes",
         ] {
             let words = std::iter::once("tokmonctl").chain(line.split(' '));
             let parsed = Cli::try_parse_from(words);

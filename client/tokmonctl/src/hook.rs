@@ -21,7 +21,7 @@ use agent::Point;
 use input::Message;
 use reply::{Reply, Verdict};
 
-use crate::failure::{Failure, invalid};
+use crate::failure::Failure;
 
 /// Overrides [`DEADLINE`], in milliseconds.
 const DEADLINE_VAR: &str = "TOKMON_HOOK_DEADLINE_MS";
@@ -51,15 +51,7 @@ pub(crate) fn at_once(mut args: impl Iterator<Item = OsString>) -> Option<ExitCo
 
 /// `tokmonctl hook` in any other form of the command line.
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let agent = Agent::parse(&args.agent).ok_or_else(|| {
-        let names: Vec<_> = Agent::ALL.iter().map(|agent| agent.name()).collect();
-        invalid(format!(
-            "agent {:?} has no hooks here; allowed is {}",
-            crate::show::clean(&args.agent),
-            names.join(", ")
-        ))
-    })?;
-    Ok(ExitCode::from(answer(agent)))
+    Ok(ExitCode::from(answer(Agent::named(&args.agent)?)))
 }
 
 /// Reads, asks, answers.

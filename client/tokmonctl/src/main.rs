@@ -24,6 +24,7 @@ mod price;
 mod record;
 mod report;
 mod session;
+mod setup;
 mod shell;
 mod show;
 mod status;
@@ -75,6 +76,7 @@ fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Completions(args) => return shell::completions(args),
         Command::Man(args) => return shell::man(args),
         Command::GrpcInfo => return grpc_info::run(context),
+        Command::Setup(args) => return setup::run(args, context),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -109,5 +111,6 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Man(args) => shell::man(args),
         Command::GrpcInfo => grpc_info::run(context),
         Command::Hook(args) => hook::run(args).map(drop),
+        Command::Setup(args) => setup::run(args, context),
     }
 }

@@ -156,8 +156,9 @@ fn may_cover(scope: &Scope, caller: &Caller, closed: bool) -> bool {
         (&scope.users, &caller.user),
         (&scope.providers, &caller.provider),
     ];
-    // The next call is that of no tool in particular.
+    // The next call is that of no tool and of no task in particular.
     scope.tools.is_empty()
+        && scope.tasks.is_empty()
         && lists.iter().all(|(list, value)| match value.is_empty() {
             true => list.is_empty() || closed,
             false => list.is_empty() || list.iter().any(|name| **name == ***value),

@@ -2,7 +2,10 @@
 //!
 //! Refusing single tools is no gate: the model is called again with the refusal, and again.
 
+use tokmon_client::Error;
+
 use super::input::Message;
+use crate::failure::invalid;
 
 /// An agent with hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +86,15 @@ impl Agent {
             other => other,
         };
         Agent::ALL.into_iter().find(|agent| agent.name() == short)
+    }
+
+    /// The same, with an error that says which there are.
+    pub(crate) fn named(text: &str) -> Result<Agent, Error> {
+        Agent::parse(text).ok_or_else(|| {
+            let names: Vec<_> = Agent::ALL.iter().map(|agent| agent.name()).collect();
+            let (text, names) = (crate::show::clean(text), names.join(", "));
+            invalid(format!("agent {text:?} has no hooks here; allowed is {names}"))
+        })
     }
 
     /// The events at which refusing keeps a model from being called.

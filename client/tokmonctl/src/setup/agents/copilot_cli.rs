@@ -1,0 +1,36 @@
+//! GitHub Copilot CLI: a file of our own among the user's hooks, the MCP server in `mcp-config.json`.
+
+use serde_json::json;
+
+use super::{Agent, Content, Edit, Entry, Machine, Place, Plan, mark};
+
+pub(super) fn plan(machine: &Machine) -> Plan {
+    let agent = Agent::CopilotCli;
+    let dir = machine.dir("COPILOT_HOME", ".copilot");
+    let handler = json!({"type": "command", "bash": machine.hook_line(agent), "timeoutSec": 5});
+    let mut hooks = machine.hooks(agent, None, &handler);
+    hooks.push(Edit {
+        entry: Entry::Needed {
+            path: vec!["version"],
+            value: 1.into(),
+        },
+        mark: mark(agent),
+    });
+    let server = |command: &str| json!({"type": "local", "command": command, "args": [], "tools": ["*"]});
+    Plan {
+        places: vec![
+            Place {
+                file: dir.join("hooks/tokmon.json"),
+                content: Content::Json(hooks),
+            },
+            Place {
+                file: dir.join("mcp-config.json"),
+                content: Content::Json(machine.mcp("mcpServers", server)),
+            },
+        ],
+        notes: vec![
+            "Copilot asks before each prompt, not between the calls of one turn: a turn that has begun goes on."
+                .to_owned(),
+        ],
+    }
+}

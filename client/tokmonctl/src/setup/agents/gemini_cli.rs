@@ -1,0 +1,24 @@
+//! Gemini CLI: all of it in `settings.json`. Its timeouts are in milliseconds.
+
+use serde_json::{Map, json};
+
+use super::{Agent, Content, Machine, Place, Plan, server};
+
+pub(super) fn plan(machine: &Machine) -> Plan {
+    let agent = Agent::GeminiCli;
+    let handler = json!({
+        "name": "tokmon",
+        "type": "command",
+        "command": machine.hook_line(agent),
+        "timeout": 5000,
+    });
+    let mut edits = machine.hooks(agent, Some(Map::new()), &handler);
+    edits.extend(machine.mcp("mcpServers", server));
+    Plan {
+        places: vec![Place {
+            file: machine.home.join(".gemini/settings.json"),
+            content: Content::Json(edits),
+        }],
+        notes: Vec::new(),
+    }
+}
