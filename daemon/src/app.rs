@@ -23,7 +23,7 @@ use crate::instance::{Instance, private_dir};
 use crate::listener::Door;
 use crate::logging::LevelSwitch;
 use crate::process::{self, Note, Signals, Wish};
-use crate::{clock, health, hooks, logging, otlp, parts, retention, rpc, usage_log};
+use crate::{calibration, clock, health, hooks, logging, otlp, parts, retention, rpc, usage_log};
 
 /// Shortest pause before reservations are expired: those that end together are ended together.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
@@ -151,6 +151,9 @@ fn chores(app: &Arc<Context>, reporter: tonic_health::server::HealthReporter, re
             app.config.retention_days,
             app.cancel.clone(),
         ));
+    }
+    if app.capture.is_some() {
+        tasks.spawn(calibration::run(app.clone()));
     }
     if app.config.usage_log {
         tasks.spawn(usage_log::run(app.clone()));

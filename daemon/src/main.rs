@@ -3,6 +3,7 @@
 //! This file reads the command line; [`app`] is the daemon.
 
 mod app;
+mod calibration;
 mod clock;
 mod config;
 mod context;

@@ -1,5 +1,7 @@
 //! Counting: exact where the encoding is public, an estimate that says so elsewhere, and never a crash.
 
+mod calibration;
+
 use tokmon_client::{Client, v1};
 use tokmon_tests::env::Env;
 
@@ -7,6 +9,7 @@ async fn count(client: &Client, text: &[u8], model: &str) -> v1::Count {
     let request = v1::CountRequest {
         text: text.to_vec(),
         model: model.to_owned(),
+        ..v1::CountRequest::default()
     };
     client.count(request).await.expect("a count")
 }

@@ -1,6 +1,7 @@
 //! `tokmonctl count`: the tokens of files or of standard input, for a model. The text goes to the daemon and is not kept.
 
 mod body;
+mod calibration;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// Whose request it is [default: judged by the body]
     #[arg(long, value_enum, requires = "request")]
     provider: Option<body::Provider>,
+    /// Show what was learned from bills, of all models or of --model: estimates go by it
+    #[arg(long, conflicts_with_all = ["files", "request"])]
+    calibration: bool,
 }
 
 /// Without a word about it.
@@ -39,6 +43,9 @@ const USUAL_MODEL: &str = "gpt-5";
 
 /// `tokmonctl count`.
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if args.calibration {
+        return calibration::run(args.model.as_deref(), context).await;
+    }
     if let Some(file) = &args.request {
         return body::run(file, args.provider, args.model.as_deref(), context).await;
     }
@@ -70,6 +77,7 @@ async fn one(client: &Client, text: Vec<u8>, model: &str) -> Result<Count, Error
         .count(CountRequest {
             text,
             model: model.to_owned(),
+            agent: String::new(),
         })
         .await
 }
@@ -102,7 +110,7 @@ fn as_json(counted: &[(String, Count)], model: &str) -> Value {
         .map(|(file, c)| {
             json!({
                 "file": file, "tokens": c.tokens, "encoding": c.encoding, "exact": c.exact,
-                "low": c.low, "high": c.high, "note": c.note,
+                "low": c.low, "high": c.high, "note": c.note, "basis": body::basis(c.basis.as_ref()),
             })
         })
         .collect();
@@ -112,20 +120,19 @@ fn as_json(counted: &[(String, Count)], model: &str) -> Value {
 fn draw(counted: &[(String, Count)], screen: &Screen) -> String {
     let mut table = Table::new(vec![
         figures("Tokens", 0),
-        text("Exactness", 1),
+        text("Basis", 1),
         text("Encoding", 2),
         path("File", 0),
     ]);
     for (file, c) in counted {
-        let exactness = if c.exact {
-            "exact".to_owned()
-        } else {
-            format!("{} to {}", count(c.low), count(c.high))
-        };
+        let basis = c
+            .basis
+            .as_ref()
+            .map_or_else(String::new, |basis| basis.label.clone());
         let look = if c.exact { Look::Plain } else { Look::Warning };
         table.row(
             look,
-            vec![count(c.tokens), exactness, c.encoding.clone(), file.clone()],
+            vec![count(c.tokens), basis, c.encoding.clone(), file.clone()],
         );
     }
     if counted.len() > 1 {
@@ -156,6 +163,7 @@ fn draw(counted: &[(String, Count)], screen: &Screen) -> String {
 mod tests {
     use super::*;
     use tokmon_client::Kind;
+    use tokmon_client::v1::Basis;
 
     #[test]
     fn sums_are_exact_only_when_every_part_is() {
@@ -168,6 +176,11 @@ mod tests {
             tokens: 5,
             low: 4,
             high: 6,
+            basis: Some(Basis {
+                kind: "prior".into(),
+                label: "prior (±20 %)".into(),
+                ..Basis::default()
+            }),
             note: "estimated".into(),
             ..Count::default()
         };
@@ -185,7 +198,7 @@ mod tests {
             },
         );
         assert!(
-            text.contains("4 to 6") && text.contains("estimated") && text.contains("together"),
+            text.contains("prior (±20 %)") && text.contains("estimated") && text.contains("together"),
             "{text}"
         );
     }

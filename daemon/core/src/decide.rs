@@ -6,8 +6,9 @@ mod reserve;
 
 use crate::Name;
 use crate::budget::{Account, Budget, Crossing, Lift};
+use crate::calibration::Bill;
 use crate::entry::{AmendReason, Body, Record};
-use crate::limits::{MAX_BUDGETS, MAX_LIFTS, MAX_NAME_BYTES, MAX_PRICE_ROWS, MAX_REPORTED_USD};
+use crate::limits::{MAX_AHEAD_MS, MAX_BUDGETS, MAX_LIFTS, MAX_NAME_BYTES, MAX_PRICE_ROWS, MAX_REPORTED_USD};
 use crate::merge::{Candidate, Loss, Verdict, merge};
 use crate::money::{PICO_PER_USD, Pico};
 use crate::observation::Observation;
@@ -293,6 +294,31 @@ impl Draft {
             return Ok(Body::BudgetRemoved(name.clone()));
         }
         Err(no_budget(name))
+    }
+
+    /// Takes in bills to learn from, those that are later than what was learned before; `None`: there is none.
+    ///
+    /// # Errors
+    /// A name in one of them is too long, or a time lies in the future.
+    pub fn learn(&self, mut bills: Vec<Bill>, now_ms: i64) -> Result<Option<Body>, Refusal> {
+        for bill in &bills {
+            if bill.agent.len().max(bill.model.len()) > MAX_NAME_BYTES {
+                let allowed = format!("names of at most {MAX_NAME_BYTES} bytes");
+                return Err(Refusal::invalid("bills", "a name is longer", allowed));
+            }
+            if bill.at_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
+                let problem = format!("{} ms lies ahead", bill.at_ms);
+                return Err(Refusal::invalid("bills", problem, "a day ahead at most"));
+            }
+        }
+        let known = &self.state.calibrations;
+        bills.retain(|bill| known.is_new(&bill.agent, &bill.model, bill.at_ms));
+        bills.sort_by_key(|bill| bill.at_ms);
+        if bills.is_empty() {
+            return Ok(None);
+        }
+        let json = serde_json::to_string(&bills).unwrap_or_default();
+        Ok(Some(Body::Learned(json.into())))
     }
 
     /// Sets prices.

@@ -94,6 +94,8 @@ pub enum Body {
         /// Hash of what it was settled with; 0 when it was not.
         content: u64,
     },
+    /// What conversations were billed for having grown, to estimate by: JSON list of [`crate::calibration::Bill`].
+    Learned(Name),
     /// Prices were set or imported: JSON list of price rows.
     PriceSet(Name),
     /// The user's own price of a model was removed.

@@ -7,6 +7,7 @@ pub mod actor;
 pub mod audit;
 pub mod blocks;
 pub mod budget;
+pub mod calibration;
 pub mod decide;
 pub mod embedding;
 pub mod entry;

@@ -96,6 +96,8 @@ pub const MAX_RESERVATION_BATCH: usize = 1_000;
 pub const MAX_HABITS: usize = 64;
 /// Sessions whose last call is remembered to tell what the provider's cache holds.
 pub const MAX_WARM_SESSIONS: usize = 256;
+/// Pairs of agent and model whose bills are learned from: more than anybody uses in a year.
+pub const MAX_CALIBRATIONS: usize = 64;
 /// Budgets' limits that are raised for a while at once, per budget.
 pub const MAX_LIFTS: usize = 16;
 /// Events of agents' hooks that are remembered by when they fired: ten agents with thirty events each.

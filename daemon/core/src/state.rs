@@ -14,6 +14,7 @@ use crate::Name;
 use crate::budget::{
     Account, Budget, Counter, Crossing, End, Estimate, Habits, Lift, Reservation, Reservations,
 };
+use crate::calibration::{Bill, Calibrations};
 use crate::entry::{AmendReason, Body, Entry, Record};
 use crate::price::{Origin, PriceBook, PriceRow};
 use crate::session::Sessions;
@@ -47,6 +48,8 @@ pub struct State {
     pub sessions: Sessions,
     /// What agents usually do, for estimates.
     pub habits: Arc<Habits>,
+    /// What bills taught, for estimates.
+    pub calibrations: Arc<Calibrations>,
     /// When the next open reservation expires.
     pub next_expiry_ms: Option<i64>,
     /// How many reservations are open.
@@ -86,6 +89,8 @@ struct Checkpoint {
     #[serde(default)]
     habits: Habits,
     #[serde(default)]
+    calibrations: Calibrations,
+    #[serde(default)]
     reservations: crate::budget::SavedReservations,
 }
 
@@ -122,6 +127,7 @@ impl Draft {
                 budgets: BTreeMap::new(),
                 sessions: Sessions::default(),
                 habits: Arc::default(),
+                calibrations: Arc::default(),
                 next_expiry_ms: None,
                 open_reservations: 0,
                 purge_horizon_ms: 0,
@@ -148,6 +154,7 @@ impl Draft {
         draft.state.last_recorded_ms = saved.last_recorded_ms;
         draft.set_prices(saved.prices);
         draft.state.habits = Arc::new(saved.habits);
+        draft.state.calibrations = Arc::new(saved.calibrations);
         draft.reservations = Reservations::load(saved.reservations);
         draft.count_reservations();
         for entry in saved.budgets {
@@ -178,6 +185,7 @@ impl Draft {
                 .collect(),
             recent: self.recent.clone(),
             habits: (*state.habits).clone(),
+            calibrations: (*state.calibrations).clone(),
             reservations: self.reservations.save(),
         };
         // Only maps with keys that are no text can fail to become JSON, and there is none.
@@ -227,6 +235,11 @@ impl Draft {
             }
             Body::BudgetRemoved(name) => drop(state.budgets.remove(name)),
             Body::BudgetAlert { .. } | Body::Repriced { .. } | Body::LedgerReplaced { .. } => {}
+            Body::Learned(json) => {
+                let bills: Vec<Bill> = serde_json::from_str(json).unwrap_or_default();
+                let known = Arc::make_mut(&mut state.calibrations);
+                bills.iter().for_each(|bill| known.learn(bill));
+            }
             Body::PriceSet(json) => self.set_prices(serde_json::from_str(json).unwrap_or_default()),
             Body::PriceRemoved { provider, model } => drop(state.book.remove(provider, model)),
             Body::Purged { horizon_ms, .. } => {

@@ -154,6 +154,8 @@ pub(crate) enum Change {
     RemoveBudget(Name),
     /// Raises a budget's limit for a while.
     LiftBudget(Name, tokmon_core::budget::Lift),
+    /// Learns from bills.
+    Learn(Vec<tokmon_core::calibration::Bill>),
     /// Sets prices.
     SetPrices(Vec<PriceRow>),
     /// Removes the user's price of a model.

@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokmon_core::Name;
 use tokmon_core::actor::Actor;
 use tokmon_core::budget::Budget;
+use tokmon_core::calibration::Bill;
 use tokmon_core::entry::Body;
 use tokmon_core::limits::MAX_BATCH;
 use tokmon_core::observation::Observation;
@@ -267,6 +268,16 @@ impl Ledger {
         self.change(Change::RemovePrice(provider.into(), model.into()))
             .await
             .map(drop)
+    }
+
+    /// Learns from bills, to estimate by; those that are no later than what was learned before are left out. Says how
+    /// many entries it took.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    pub async fn learn(&self, bills: Vec<Bill>) -> Result<usize, LedgerError> {
+        check_batch("bills", bills.len())?;
+        Ok(self.change(Change::Learn(bills)).await?.len())
     }
 
     /// Takes in the rows of a price file.

@@ -415,6 +415,7 @@ pub(super) fn follow(entry: &Entry, rules: &WasteRules) -> v1::FollowResponse {
         Body::Reserved(..) => Some(other("reserved")),
         Body::Extended { .. } => Some(other("extended")),
         Body::Resolved { end, .. } => Some(other(end.name())),
+        Body::Learned(_) => Some(other("learned")),
         Body::PriceSet(_) => Some(other("price_set")),
         Body::PriceRemoved { .. } => Some(other("price_removed")),
         Body::Purged { .. } => Some(other("purged")),

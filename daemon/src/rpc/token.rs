@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use tokmon_core::calibration::{Basis, Calibration, Known, Measure};
 use tokmon_core::limits::{MAX_TEXT_BYTES, MAX_TEXTS};
+use tokmon_core::model::normalize;
 use tokmon_proto::v1;
 use tokmon_proto::v1::token_service_server::TokenService;
-use tokmon_tokenizer::{Api, Label, RequestCount, count_request};
+use tokmon_tokenizer::{Api, Count, Label, RequestCount, count_request};
 use tonic::{Request, Response, Status};
 
 use super::status;
@@ -15,7 +17,12 @@ use crate::context::Context;
 pub(super) struct Tokens(pub Arc<Context>);
 
 impl Tokens {
-    async fn count_all(&self, texts: Vec<Vec<u8>>, model: String) -> Result<Vec<v1::Count>, Status> {
+    async fn count_all(
+        &self,
+        texts: Vec<Vec<u8>>,
+        model: String,
+        agent: &str,
+    ) -> Result<Vec<v1::Count>, Status> {
         if texts.len() > MAX_TEXTS {
             return Err(status::invalid(
                 "texts",
@@ -31,6 +38,10 @@ impl Tokens {
             ));
         }
         let tokenizer = self.0.tokenizer.clone();
+        let calibrations = self.0.ledger.state().calibrations.clone();
+        let learned = calibrations
+            .get(agent, &normalize(&model))
+            .filter(|learned| learned.is_known());
         let work = move || {
             let model = if model.is_empty() { "gpt-5" } else { &model };
             texts
@@ -42,14 +53,7 @@ impl Tokens {
         counts
             .into_iter()
             .map(|count| match count {
-                Ok(count) => Ok(v1::Count {
-                    tokens: count.tokens,
-                    encoding: count.encoding.to_owned(),
-                    exact: count.exact,
-                    low: count.low,
-                    high: count.high,
-                    note: count.note.unwrap_or_default(),
-                }),
+                Ok(count) => Ok(counted(count, learned)),
                 Err(e) => Err(status::invalid("text", e.to_string(), "see the message")),
             })
             .collect()
@@ -65,6 +69,68 @@ impl Tokens {
         let counted = tokio::task::spawn_blocking(work).await;
         self.0.counted.notify_one();
         status::joined(counted)
+    }
+}
+
+/// A count, by what bills taught where it is no exact one.
+fn counted(count: Count, learned: Option<&Calibration>) -> v1::Count {
+    let mut wire = v1::Count {
+        tokens: count.tokens,
+        encoding: count.encoding.to_owned(),
+        exact: count.exact,
+        low: count.low,
+        high: count.high,
+        basis: Some(basis(count.label())),
+        note: String::new(),
+    };
+    let Some(learned) = learned.filter(|_| !count.exact) else {
+        wire.note = count.note.unwrap_or_default();
+        return wire;
+    };
+    let estimate = learned.estimate(Measure {
+        counted: count.counted,
+        blocks: 0,
+    });
+    (wire.tokens, wire.low, wire.high) = (estimate.tokens, estimate.low, estimate.high);
+    wire.basis = Some(basis(label(estimate.basis)));
+    wire.note = format!(
+        "estimate: {} × {:.2}, as {} bills of this model say",
+        count.encoding,
+        learned.line()[0],
+        learned.observations()
+    );
+    wire
+}
+
+/// The label of an estimate that rests on bills.
+pub(super) fn label(basis: Basis) -> Label {
+    match basis {
+        Basis::Billed => Label::Billed,
+        Basis::Calibrated { within, observations } => Label::Calibrated { within, observations },
+        Basis::Prior { below, above } => Label::Prior { below, above },
+    }
+}
+
+fn calibration(known: &Known) -> v1::Calibration {
+    let learned = &known.calibration;
+    let [slope, per_block] = learned.line();
+    let prior = learned.prior();
+    let band = |(from_tokens, observations, within): (u64, usize, u32)| v1::CalibrationBand {
+        from_tokens,
+        observations: u32::try_from(observations).unwrap_or(u32::MAX),
+        within,
+    };
+    v1::Calibration {
+        agent: known.agent.to_string(),
+        model: known.model.to_string(),
+        observations: learned.observations(),
+        used: learned.is_known(),
+        slope,
+        per_block,
+        prior_slope: f64::from(prior.slope) / 1000.0,
+        prior_per_block: prior.per_block.into(),
+        at_ms: known.at_ms,
+        bands: learned.bands().map(band).collect(),
     }
 }
 
@@ -124,8 +190,8 @@ fn api(provider: &str) -> Result<Option<Api>, Status> {
 #[tonic::async_trait]
 impl TokenService for Tokens {
     async fn count(&self, request: Request<v1::CountRequest>) -> Result<Response<v1::Count>, Status> {
-        let v1::CountRequest { text, model } = request.into_inner();
-        let counts = self.count_all(vec![text], model).await?;
+        let v1::CountRequest { text, model, agent } = request.into_inner();
+        let counts = self.count_all(vec![text], model, &agent).await?;
         Ok(Response::new(counts.into_iter().next().unwrap_or_default()))
     }
 
@@ -133,8 +199,8 @@ impl TokenService for Tokens {
         &self,
         request: Request<v1::CountManyRequest>,
     ) -> Result<Response<v1::CountManyResponse>, Status> {
-        let v1::CountManyRequest { texts, model } = request.into_inner();
-        let counts = self.count_all(texts, model).await?;
+        let v1::CountManyRequest { texts, model, agent } = request.into_inner();
+        let counts = self.count_all(texts, model, &agent).await?;
         let total = counts.iter().map(|c| c.tokens).sum();
         Ok(Response::new(v1::CountManyResponse { counts, total }))
     }
@@ -151,5 +217,25 @@ impl TokenService for Tokens {
             .await?
             .map_err(|e| status::invalid("body", e.to_string(), "a JSON object of at most 64 MiB"))?;
         Ok(Response::new(body(counted)))
+    }
+
+    async fn calibrations(
+        &self,
+        request: Request<v1::CalibrationsRequest>,
+    ) -> Result<Response<v1::CalibrationsResponse>, Status> {
+        let v1::CalibrationsRequest { agent, model } = request.into_inner();
+        let model = normalize(&model);
+        let state = self.0.ledger.state();
+        let wanted = |known: &&Known| {
+            (agent.is_empty() || *known.agent == *agent) && (model.is_empty() || *known.model == *model)
+        };
+        let mut calibrations: Vec<v1::Calibration> = state
+            .calibrations
+            .iter()
+            .filter(wanted)
+            .map(calibration)
+            .collect();
+        calibrations.sort_by_key(|one| std::cmp::Reverse(one.observations));
+        Ok(Response::new(v1::CalibrationsResponse { calibrations }))
     }
 }

@@ -6,7 +6,6 @@
 
 mod blocks;
 mod bpe;
-mod calibration;
 mod classes;
 mod counter;
 mod encoding;
@@ -25,7 +24,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use calibration::{Calibration, Estimate, Measure};
 pub use counter::Counter;
 pub use encoding::Encoding;
 use encoding::Slots;
@@ -42,6 +40,8 @@ pub const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 pub struct Count {
     /// The tokens of the text alone, without what a provider adds around a message.
     pub tokens: u64,
+    /// What the encoding itself makes of the text: the same when exact, what an estimate goes by else.
+    pub counted: u64,
     /// The encoding that was used, e.g. `o200k_base`.
     pub encoding: &'static str,
     /// Whether it is the model's own encoding.
@@ -52,6 +52,16 @@ pub struct Count {
     pub high: u64,
     /// For estimates: why it is one, and how it was made.
     pub note: Option<String>,
+}
+
+impl Count {
+    /// What the figure rests on.
+    pub fn label(&self) -> Label {
+        match self.exact {
+            true => Label::Exact,
+            false => Label::prior(self.tokens, self.low, self.high),
+        }
+    }
 }
 
 /// A text that is not counted.

@@ -264,6 +264,7 @@ impl Profile {
         };
         Count {
             tokens,
+            counted: raw,
             encoding,
             exact: self.basis == Basis::Exact,
             low,

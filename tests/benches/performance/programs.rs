@@ -133,6 +133,7 @@ pub(crate) fn tools(bench: &Bench) {
         let request = v1::CountRequest {
             text: Value::from(visible).to_string().into_bytes(),
             model: "gpt-5".to_owned(),
+            ..v1::CountRequest::default()
         };
         let counted = bench
             .runtime

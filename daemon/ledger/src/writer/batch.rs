@@ -403,6 +403,7 @@ impl<'a> Turn<'a> {
             Change::ResetSession(agent) => draft.reset_session(&agent, now_ms)?,
             Change::RemoveBudget(name) => draft.remove_budget(&name)?,
             Change::LiftBudget(name, lift) => draft.lift_budget(&name, lift, now_ms)?,
+            Change::Learn(bills) => return Ok(draft.learn(bills, now_ms)?.into_iter().collect()),
             Change::SetPrices(rows) => draft.set_prices_body(&rows)?,
             Change::RemovePrice(provider, model) => draft.remove_price(&provider, &model)?,
             Change::SetBudgets(budgets) => {

@@ -65,7 +65,7 @@ pub(super) struct EntryRow {
     pub(super) recorded_ms: i64,
     #[prost(
         oneof = "BodyRow",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22"
     )]
     pub(super) body: Option<BodyRow>,
     #[prost(message, optional, tag = "30")]
@@ -136,6 +136,8 @@ pub(super) enum BodyRow {
     LedgerReplaced(LedgerReplacedRow),
     #[prost(uint64, tag = "21")]
     Repriced(u64),
+    #[prost(string, tag = "22")]
+    Learned(String),
 }
 
 /// A record. What nearly every record has comes first: those tags take one byte.

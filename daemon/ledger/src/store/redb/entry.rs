@@ -110,6 +110,7 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
             end,
             content,
         } => (0, reservation::resolved_row(id, whose, *end, *content)),
+        Body::Learned(text) => (0, BodyRow::Learned(text.to_string())),
         Body::PriceSet(text) => (0, BodyRow::PriceSet(text.to_string())),
         Body::PriceRemoved { provider, model } => (
             0,
@@ -299,6 +300,7 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
         BodyRow::Reserved(row) => reservation::reserved(row)?,
         BodyRow::Extended(row) => reservation::extended(row)?,
         BodyRow::Resolved(row) => reservation::resolved(row)?,
+        BodyRow::Learned(text) => Body::Learned(text.into()),
         BodyRow::PriceSet(text) => Body::PriceSet(text.into()),
         BodyRow::PriceRemoved(row) => Body::PriceRemoved {
             provider: row.provider.into(),

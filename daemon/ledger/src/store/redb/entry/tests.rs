@@ -159,6 +159,7 @@ fn every_kind_of_entry_comes_back() {
             from: "".into(),
             set_aside: "/aside".into(),
         },
+        Body::Learned("[]".into()),
         Body::PriceSet("[]".into()),
         Body::PriceRemoved {
             provider: "".into(),
