@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use tokmon_core::Name;
 use tokmon_core::budget::Crossing;
-use tokmon_core::entry::{AmendReason, Body, Entry, Finding, Record};
+use tokmon_core::entry::{Body, Entry, Finding, Record};
 use tokmon_core::id::Key;
 use tokmon_core::limits::MAX_CONTEXT_CHARS;
 use tokmon_core::money::Pico;
@@ -373,67 +373,6 @@ pub(super) fn totals_row(keys: Vec<String>, agg: &Agg) -> v1::TotalsRow {
         first_ms: bound(agg.first_ms),
         last_ms: bound(agg.last_ms),
     }
-}
-
-/// An entry for followers.
-pub(super) fn follow(entry: &Entry, rules: &WasteRules) -> v1::FollowResponse {
-    use v1::follow_response::Entry as Wire;
-    let other = |kind: &str| Wire::Other(kind.to_owned());
-    let wire = match &entry.body {
-        Body::Usage(_) => record(entry, rules).map(Wire::Record),
-        Body::Amend {
-            reason: AmendReason::Repriced,
-            ..
-        } => Some(other("repriced")),
-        Body::Amend { .. } => record(entry, rules).map(Wire::Record),
-        Body::SessionReset {
-            agent,
-            ended,
-            started,
-        } => Some(Wire::SessionReset(v1::SessionReset {
-            agent: agent.to_string(),
-            ended: ended.to_string(),
-            started: started.to_string(),
-        })),
-        Body::BudgetSet(_) => Some(other("budget_set")),
-        Body::BudgetRemoved(_) => Some(other("budget_removed")),
-        Body::BudgetAlert {
-            budget,
-            threshold,
-            percent,
-            window_start_ms,
-            message,
-        } => Some(Wire::Alert(v1::BudgetAlert {
-            budget: budget.to_string(),
-            percent: *percent,
-            message: message.to_string(),
-            threshold: *threshold,
-            window_start_ms: *window_start_ms,
-            at_ms: entry.recorded_at_ms,
-        })),
-        Body::BudgetLifted { .. } => Some(other("budget_lifted")),
-        Body::Reserved(..) => Some(other("reserved")),
-        Body::Extended { .. } => Some(other("extended")),
-        Body::Resolved { end, .. } => Some(other(end.name())),
-        Body::Learned(_) => Some(other("learned")),
-        Body::PriceSet(_) => Some(other("price_set")),
-        Body::PriceRemoved { .. } => Some(other("price_removed")),
-        Body::Purged { .. } => Some(other("purged")),
-        Body::Repriced { .. } => Some(other("repriced")),
-        Body::LedgerReplaced { .. } => Some(other("ledger_replaced")),
-    };
-    v1::FollowResponse {
-        seq: entry.seq,
-        entry: wire,
-    }
-}
-
-/// An entry is for a follower with this filter. Entries that are no records pass only without one.
-pub(super) fn passes(entry: &Entry, filter: &Filter) -> bool {
-    let (Body::Usage(record) | Body::Amend { record, .. }) = &entry.body else {
-        return filter.is_empty();
-    };
-    filter.covers(record)
 }
 
 /// A cost's parts for the wire.

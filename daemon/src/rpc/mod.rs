@@ -5,6 +5,7 @@ mod audit;
 mod budget;
 mod convert;
 mod daemon;
+mod feed;
 mod hook;
 mod price;
 mod refused;

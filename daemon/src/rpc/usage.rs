@@ -15,7 +15,7 @@ use tokmon_proto::v1::usage_service_server::UsageService;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, Intake};
-use super::status;
+use super::{feed, status};
 use crate::context::Context;
 
 /// Most refusals that the answer of a stream quotes.
@@ -143,11 +143,11 @@ impl UsageService for Usage {
                     if alerts_only {
                         return matches!(entry.body, Body::BudgetAlert { .. });
                     }
-                    convert::passes(entry, &filter)
+                    feed::passes(entry, &filter)
                 };
                 for entry in entries.iter().filter(wanted) {
                     let sent = tokio::select! {
-                        sent = sender.send(Ok(convert::follow(entry, &rules))) => sent,
+                        sent = sender.send(Ok(feed::follow(entry, &rules))) => sent,
                         () = app.cancel.cancelled() => return,
                     };
                     if sent.is_err() {
