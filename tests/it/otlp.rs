@@ -234,6 +234,42 @@ fn agents_without_headers_send_everything_to_one_path_that_holds_the_token() {
 }
 
 #[test]
+fn metrics_count_for_nothing_and_tell_what_is_missing() {
+    let env = env();
+    let daemon = env.start_daemon();
+    let door = Door::of(&env);
+    let metrics = |output: u64| {
+        let pairs = json!({"session.id": "s1", "type": "output", "model": "claude-sonnet-4-5"});
+        let point = json!({"startTimeUnixNano": "1", "timeUnixNano": now_nanos().to_string(),
+            "asDouble": output, "attributes": attributes(&pairs)});
+        let sum = json!({"dataPoints": [point], "aggregationTemporality": 1, "isMonotonic": true});
+        let service = attributes(&json!({"service.name": "claude-code"}));
+        json!({"resourceMetrics": [{"resource": {"attributes": service}, "scopeMetrics": [
+            {"metrics": [{"name": "claude_code.token.usage", "sum": sum}]}]}]})
+    };
+    assert_eq!(
+        door.post(
+            "/v1/logs",
+            &[],
+            claude("req_1", now_nanos()).to_string().as_bytes()
+        )
+        .status,
+        200
+    );
+    // As much as the call used: nothing is missing.
+    for (more, missing) in [(3_620, None), (1_000, Some(4_620))] {
+        let answer = door.post("/v1/metrics", &[], metrics(more).to_string().as_bytes());
+        assert_eq!((answer.status, answer.json()), (200, json!({})));
+        let drift = env.ctl_json(&["status"])["otlp"]["drifts"][0].clone();
+        assert_eq!(drift["measured_tokens"].as_u64(), missing, "{drift}");
+    }
+    let shown = env.ctl(&["status"]).success().stdout;
+    assert!(shown.contains("1,000 more than came in"), "{shown}");
+    assert_eq!(totals(&env), [1, 100, 20, 3_000, 500]);
+    daemon.stop();
+}
+
+#[test]
 fn a_taken_port_is_told_and_keeps_nobody_from_serving() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();

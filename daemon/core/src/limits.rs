@@ -123,3 +123,7 @@ pub const MAX_OTLP_SENDERS_SHOWN: usize = 32;
 pub const MAX_OTLP_LISTENERS: usize = 4;
 /// Longest name of a user or a program beside an entry, in characters: it stands in every entry that he makes.
 pub const MAX_ACTOR_CHARS: usize = 80;
+/// Sessions of which what their agents' meters say is kept as a cross-check: one person's last few days.
+pub const MAX_OTLP_SESSIONS: usize = 256;
+/// Series of one session's meters: a handful of models with five kinds of tokens each.
+pub const MAX_OTLP_SERIES: usize = 64;

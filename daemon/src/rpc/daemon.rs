@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio_stream::Stream;
+use tokmon_capture::otlp::Measured;
 use tokmon_capture::{Progress, SourceStatus};
 use tokmon_ledger::{Health, LedgerError, StoreError};
 use tokmon_proto::error::Kind;
@@ -30,9 +31,10 @@ impl Daemon {
         sources.into_iter().map(source).collect()
     }
 
-    fn telemetry(&self) -> Option<v1::OtlpStatus> {
+    async fn telemetry(&self) -> Option<v1::OtlpStatus> {
         let app = &self.0;
-        let tally = app.telemetry.as_ref()?.tally();
+        let telemetry = app.telemetry.as_ref()?;
+        let tally = telemetry.tally();
         let token_file = app.paths.otlp_token_file().display().to_string();
         let senders = tally.senders.into_iter().map(|sender| v1::OtlpSender {
             agent: sender.agent.to_string(),
@@ -54,7 +56,28 @@ impl Daemon {
             last_ms: tally.last_ms,
             senders: senders.collect(),
             problems: tally.problems.into(),
+            drifts: self.drifts(telemetry.measured()).await,
         })
+    }
+
+    /// The sessions of which meters say more than the ledger has. What cannot be read now is told by the state.
+    async fn drifts(&self, measured: Vec<Measured>) -> Vec<v1::OtlpDrift> {
+        let ledger = self.0.ledger.clone();
+        let drift = move |said: Measured| {
+            let row = ledger.session(&said.agent, &said.session)?;
+            let booked_tokens = row.map_or(0, |row| row.agg.tokens.total());
+            Ok(v1::OtlpDrift {
+                agent: said.agent.to_string(),
+                session: said.session.to_string(),
+                measured_tokens: said.tokens.total(),
+                booked_tokens,
+                last_ms: said.last_ms,
+            })
+        };
+        let all = status::read(move || measured.into_iter().map(drift).collect::<Result<Vec<_>, _>>()).await;
+        let mut all = all.unwrap_or_default();
+        all.retain(|drift| drift.measured_tokens > drift.booked_tokens);
+        all
     }
 
     /// Another ledger has other read positions.
@@ -121,7 +144,7 @@ impl DaemonService for Daemon {
             home: app.paths.state_dir.display().to_string(),
             config_file: app.paths.config_file().display().to_string(),
             resident_bytes: resident_bytes(),
-            otlp: self.telemetry(),
+            otlp: self.telemetry().await,
         }))
     }
 

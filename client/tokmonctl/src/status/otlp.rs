@@ -7,16 +7,25 @@ use tokmon_client::v1::OtlpStatus;
 use crate::show::number::{count, duration};
 use crate::show::{self, Screen, json as to_json};
 
+/// Sessions whose meters say more than the ledger that people are shown.
+const DRIFTS_SHOWN: usize = 3;
+
 /// For programs.
 pub(super) fn as_json(s: &OtlpStatus) -> Value {
     let senders = s.senders.iter().map(
         |sender| json!({"agent": sender.agent, "calls": sender.calls, "last": to_json::time(sender.last_ms)}),
     );
+    let drifts = s.drifts.iter().map(|drift| {
+        json!({
+            "agent": drift.agent, "session": drift.session, "measured_tokens": drift.measured_tokens,
+            "booked_tokens": drift.booked_tokens, "last": to_json::time(drift.last_ms),
+        })
+    });
     json!({
         "endpoints": s.endpoints, "error": s.error, "token_file": s.token_file, "requests": s.requests,
         "calls": s.calls, "duplicates": s.duplicates, "others": s.others, "rejected": s.rejected,
         "refused": s.refused, "last": to_json::time(s.last_ms), "senders": senders.collect::<Vec<_>>(),
-        "problems": s.problems,
+        "problems": s.problems, "drifts": drifts.collect::<Vec<_>>(),
     })
 }
 
@@ -57,6 +66,16 @@ pub(super) fn draw(s: &OtlpStatus, now: Timestamp, screen: &Screen) -> String {
     if !s.error.is_empty() {
         warn(&s.error);
     }
+    for drift in s.drifts.iter().rev().take(DRIFTS_SHOWN) {
+        let missing = drift.measured_tokens.saturating_sub(drift.booked_tokens);
+        warn(&format!(
+            "{} measures {} tokens in session {}, {} more than came in",
+            drift.agent,
+            count(drift.measured_tokens),
+            drift.session,
+            count(missing)
+        ));
+    }
     if s.rejected + s.refused > 0 {
         let (records, requests) = (count(s.rejected), count(s.refused));
         warn(&format!(
@@ -71,7 +90,7 @@ pub(super) fn draw(s: &OtlpStatus, now: Timestamp, screen: &Screen) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokmon_client::v1::OtlpSender;
+    use tokmon_client::v1::{OtlpDrift, OtlpSender};
 
     use super::*;
 
@@ -88,6 +107,13 @@ mod tests {
             senders: vec![OtlpSender {
                 agent: "codex".into(),
                 calls: 7,
+                last_ms: 1_000,
+            }],
+            drifts: vec![OtlpDrift {
+                agent: "gemini-cli".into(),
+                session: "g1".into(),
+                measured_tokens: 1_500,
+                booked_tokens: 300,
                 last_ms: 1_000,
             }],
             problems: vec!["request refused: no valid token".into()],
@@ -108,6 +134,7 @@ mod tests {
             "4317: in use",
             "1 requests refused",
             "no valid token",
+            "gemini-cli measures 1,500 tokens in session g1, 1,200 more",
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }

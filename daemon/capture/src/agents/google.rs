@@ -5,19 +5,19 @@ use tokmon_core::tokens::Tokens;
 
 /// The figures of one answer.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Usage {
-    pub(super) prompt: u64,
-    pub(super) cached: u64,
-    pub(super) candidates: u64,
-    pub(super) thoughts: u64,
-    pub(super) tool: u64,
-    pub(super) total: Option<u64>,
+pub(crate) struct Usage {
+    pub(crate) prompt: u64,
+    pub(crate) cached: u64,
+    pub(crate) candidates: u64,
+    pub(crate) thoughts: u64,
+    pub(crate) tool: u64,
+    pub(crate) total: Option<u64>,
 }
 
 impl Usage {
     /// The same as disjoint buckets. Behind other vendors' interfaces the candidates include the thoughts; the total
     /// tells.
-    pub(super) fn tokens(self) -> Tokens {
+    pub(crate) fn tokens(self) -> Tokens {
         let cached = self.cached.min(self.prompt);
         let inclusive = self.thoughts <= self.candidates
             && self.total

@@ -13,7 +13,7 @@ mod cursor;
 mod database;
 mod droid;
 mod gemini;
-mod google;
+pub(crate) mod google;
 mod goose;
 pub(crate) mod json;
 mod kimi_cli;

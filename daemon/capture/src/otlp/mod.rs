@@ -2,11 +2,14 @@
 //!
 //! Bytes go in, from whatever carried them; what is of interest is read by an allow-list ([`attributes`]) while the
 //! rest is stepped over in place; each agent's way of saying things has its table ([`map`]); and what is found goes to
-//! the ledger with keys that a repeated export shares. Metrics are not counted.
+//! the ledger with keys that a repeated export shares. Metrics are not counted; they are
+//! kept as a cross-check ([`measured`]).
 
 mod attributes;
 mod json;
 mod map;
+mod measured;
+mod metrics;
 mod protobuf;
 mod receiver;
 mod record;
@@ -14,6 +17,7 @@ mod tally;
 #[cfg(test)]
 mod wire;
 
+pub use measured::Measured;
 pub use receiver::{Accepted, ReceiveError, Receiver};
 pub use record::{Encoding, Signal};
 pub use tally::{SenderTally, Tally};

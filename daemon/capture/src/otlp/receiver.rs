@@ -10,9 +10,10 @@ use tokmon_ledger::{Chunk, Clock, Imported, Ledger, LedgerError};
 
 use super::attributes::Attributes;
 use super::map::{self, Intake};
+use super::measured::{Measured, Meters};
 use super::record::{Encoding, Record, Signal, Visitor};
 use super::tally::Tally;
-use super::{json, protobuf};
+use super::{json, metrics, protobuf};
 use crate::agents::json::Problem;
 
 /// Longest wait for the ledger: less than the ten seconds after which exporters give up and send again.
@@ -26,6 +27,7 @@ pub struct Receiver {
     clock: Arc<dyn Clock>,
     user: Name,
     tally: Mutex<Tally>,
+    meters: Mutex<Meters>,
 }
 
 /// A request was taken.
@@ -56,12 +58,18 @@ impl Receiver {
             clock,
             user,
             tally: Mutex::default(),
+            meters: Mutex::default(),
         }
     }
 
     /// What it says about itself.
     pub fn tally(&self) -> Tally {
         self.lock().clone()
+    }
+
+    /// What agents' own meters said of the latest sessions, the latest last: a cross-check.
+    pub fn measured(&self) -> Vec<Measured> {
+        self.meters().measured()
     }
 
     /// Where it listens, and why not everywhere.
@@ -76,6 +84,10 @@ impl Receiver {
         let mut tally = self.lock();
         tally.refused += 1;
         tally.show(format!("request refused: {why}"));
+    }
+
+    fn meters(&self) -> MutexGuard<'_, Meters> {
+        self.meters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Tally> {
@@ -98,6 +110,9 @@ impl Receiver {
         body: Vec<u8>,
     ) -> Result<Accepted, ReceiveError> {
         let now_ms = self.clock.now_ms();
+        if signal == Signal::Metrics {
+            return self.measure(encoding, &body, now_ms);
+        }
         let intake = Intake::new(now_ms, self.user.clone());
         let is_small = body.len() <= INLINE_BYTES;
         let read = move || Found::read(signal, encoding, &body, intake);
@@ -107,10 +122,7 @@ impl Receiver {
             let joined = tokio::task::spawn_blocking(read).await;
             joined.unwrap_or_else(|_| Err(Problem("it could not be read".to_owned())))
         };
-        let mut found = found.map_err(|problem| {
-            self.refused(&problem.0);
-            ReceiveError::Malformed(problem.0)
-        })?;
+        let mut found = found.map_err(|problem| self.malformed(problem))?;
         let mut done = Imported::default();
         let senders = found.senders();
         let mut calls = std::mem::take(&mut found.calls).into_iter();
@@ -143,6 +155,30 @@ impl Receiver {
             rejected: found.rejected,
             problem: found.problem,
         })
+    }
+
+    /// Takes metrics, which count for nothing.
+    fn measure(&self, encoding: Encoding, body: &[u8], now_ms: i64) -> Result<Accepted, ReceiveError> {
+        let read = || {
+            let mut meters = self.meters();
+            meters.now_ms = now_ms;
+            metrics::decode(encoding, body, &mut *meters)
+        };
+        let read = if body.len() <= INLINE_BYTES {
+            read()
+        } else {
+            tokio::task::block_in_place(read)
+        };
+        read.map_err(|problem| self.malformed(problem))?;
+        let mut tally = self.lock();
+        tally.requests += 1;
+        tally.last_ms = now_ms;
+        Ok(Accepted::default())
+    }
+
+    fn malformed(&self, problem: Problem) -> ReceiveError {
+        self.refused(&problem.0);
+        ReceiveError::Malformed(problem.0)
     }
 
     async fn write(&self, observations: Vec<Observation>) -> Result<Imported, ReceiveError> {
@@ -180,11 +216,9 @@ impl Found {
             rejected: 0,
             problem: String::new(),
         };
-        match (encoding, signal) {
-            (Encoding::Protobuf, Signal::Metrics) => protobuf::each_scope(body, |_, _| Ok(()))?,
-            (Encoding::Json, Signal::Metrics) => json::each(signal, body, |_, metric| metric.skip())?,
-            (Encoding::Protobuf, _) => protobuf::decode(signal, body, &mut found)?,
-            (Encoding::Json, _) => json::decode(signal, body, &mut found)?,
+        match encoding {
+            Encoding::Protobuf => protobuf::decode(signal, body, &mut found)?,
+            Encoding::Json => json::decode(signal, body, &mut found)?,
         }
         Ok(found)
     }

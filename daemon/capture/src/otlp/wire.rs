@@ -127,3 +127,48 @@ pub(super) fn request(signal: Signal, request: &Value) -> Vec<u8> {
     }
     out
 }
+
+/// The body of an export request of sums.
+pub(super) fn metrics(request: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    for group in list(&request["resourceMetrics"]) {
+        let mut in_group = Vec::new();
+        for scope in list(&group["scopeMetrics"]) {
+            let mut in_scope = Vec::new();
+            for metric in list(&scope["metrics"]) {
+                let mut sum = Vec::new();
+                for point in list(&metric["sum"]["dataPoints"]) {
+                    bytes(&mut sum, 1, &data_point(point));
+                }
+                varint(&mut sum, 2 << 3);
+                varint(
+                    &mut sum,
+                    metric["sum"]["aggregationTemporality"].as_u64().unwrap_or(0),
+                );
+                let mut in_metric = Vec::new();
+                bytes(&mut in_metric, 1, text(&metric["name"]).as_bytes());
+                bytes(&mut in_metric, 7, &sum);
+                bytes(&mut in_scope, 2, &in_metric);
+            }
+            bytes(&mut in_group, 2, &in_scope);
+        }
+        let mut resource = Vec::new();
+        attributes(&mut resource, 1, &group["resource"]["attributes"]);
+        bytes(&mut in_group, 1, &resource);
+        bytes(&mut out, 1, &in_group);
+    }
+    out
+}
+
+fn data_point(point: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    fixed64(&mut out, 2, nanos(&point["startTimeUnixNano"]));
+    fixed64(&mut out, 3, nanos(&point["timeUnixNano"]));
+    if let Some(number) = point["asDouble"].as_f64() {
+        fixed64(&mut out, 4, number.to_bits());
+    } else if let Ok(number) = text(&point["asInt"]).parse::<i64>() {
+        fixed64(&mut out, 6, number.cast_unsigned());
+    }
+    attributes(&mut out, 7, &point["attributes"]);
+    out
+}

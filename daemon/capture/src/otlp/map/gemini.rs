@@ -1,12 +1,12 @@
 //! Gemini CLI and Qwen Code, its descendant: the event `….api_response` counts, `….api_error` is a failed call. What
 //! they say in the words of the conventions besides (`gen_ai.client.inference.operation.details`) repeats it.
 //!
-//! Input includes what was read from the cache. Whether output includes thoughts, and input the results of tools,
-//! depends on who answered: the total tells.
+//! Their figures are those of their files, and so is what is made of them: both witnesses of a call must agree.
 
 use tokmon_core::tokens::Tokens;
 
 use super::{Facts, Said};
+use crate::agents::google::Usage;
 use crate::agents::json::Problem;
 use crate::otlp::attributes::Attr;
 
@@ -32,25 +32,13 @@ pub(super) fn facts(said: &Said<'_, '_>) -> Result<Option<Facts>, Problem> {
 }
 
 fn tokens(said: &Said<'_, '_>) -> Result<Tokens, Problem> {
-    let prompt = said.count(Attr::Input)?;
-    let answer = said.count(Attr::Output)?;
-    let thoughts = said.count(Attr::Reasoning)?;
-    let tools = said.count(Attr::ToolTokens)?;
-    let total = said.record.attributes.count(Attr::Total)?;
-    // As Google's own API has it, both are extra; that is also what is believed when the total fits nothing.
-    let readings = [(true, true), (true, false), (false, true), (false, false)];
-    let extra = |counts: bool, tokens: u64| if counts { tokens } else { 0 };
-    let fits = |(thoughts_extra, tools_extra): &(bool, bool)| {
-        total == Some(prompt + answer + extra(*thoughts_extra, thoughts) + extra(*tools_extra, tools))
+    let usage = Usage {
+        prompt: said.count(Attr::Input)?,
+        cached: said.count(Attr::CacheRead)?,
+        candidates: said.count(Attr::Output)?,
+        thoughts: said.count(Attr::Reasoning)?,
+        tool: said.count(Attr::ToolTokens)?,
+        total: said.record.attributes.count(Attr::Total)?,
     };
-    let (thoughts_extra, tools_extra) = readings.into_iter().find(fits).unwrap_or(readings[0]);
-    let output = answer + extra(thoughts_extra, thoughts);
-    let cached = said.count(Attr::CacheRead)?.min(prompt);
-    Ok(Tokens {
-        input: prompt - cached + extra(tools_extra, tools),
-        output,
-        reasoning: thoughts.min(output),
-        cache_read: cached,
-        ..Tokens::default()
-    })
+    Ok(usage.tokens())
 }

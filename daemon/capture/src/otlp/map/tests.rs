@@ -132,7 +132,10 @@ fn claude_codes_events() {
         ("req_1", AT_MS, false)
     );
     assert_eq!(call.reported_cost.unwrap().to_string(), "0.016448");
-    assert_eq!((&*call.source.kind, &*call.source.path), ("claude-code-otel", ""));
+    assert_eq!(
+        (&*call.source.kind, &*call.source.path),
+        ("claude-code-telemetry", "")
+    );
     assert_eq!(call.place, None);
     assert!(!format!("{call:?}").contains("example.org") && !format!("{call:?}").contains("words"));
 
@@ -210,17 +213,17 @@ fn of_codexs_two_events_the_one_with_figures_counts() {
         ("codex", "c1")
     );
     assert!(found.calls[1].failed && !found.calls[0].failed);
-    assert_eq!(&*found.calls[0].source.kind, "codex-otel");
+    assert_eq!(&*found.calls[0].source.kind, "codex-telemetry");
 }
 
 #[test]
-fn whether_thoughts_and_tools_are_extra_the_total_tells() {
+fn whether_thoughts_are_extra_the_total_tells() {
     for (total, thoughts, tools, wanted) in [
         (json!(1_080), 60, 0, [600, 180, 60, 300, 0, 0]),
         (json!(1_020), 60, 0, [600, 120, 60, 300, 0, 0]),
         (json!(1_090), 60, 10, [610, 180, 60, 300, 0, 0]),
         (json!(1_030), 60, 10, [610, 120, 60, 300, 0, 0]),
-        (json!(1_020), 0, 10, [600, 120, 0, 300, 0, 0]),
+        (json!(1_030), 0, 10, [610, 120, 0, 300, 0, 0]),
         // Nonsense and nothing: as Google's own API has it.
         (json!(7), 60, 10, [610, 180, 60, 300, 0, 0]),
         (Value::Null, 60, 0, [600, 180, 60, 300, 0, 0]),
