@@ -257,3 +257,6 @@ impl Visitor for Found {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
