@@ -8,8 +8,8 @@ use tokmon_proto::v1::{
     self, audit_service_client::AuditServiceClient, budget_service_client::BudgetServiceClient,
     daemon_service_client::DaemonServiceClient, hook_service_client::HookServiceClient,
     price_service_client::PriceServiceClient, report_service_client::ReportServiceClient,
-    session_service_client::SessionServiceClient, token_service_client::TokenServiceClient,
-    usage_service_client::UsageServiceClient,
+    session_service_client::SessionServiceClient, task_service_client::TaskServiceClient,
+    token_service_client::TokenServiceClient, usage_service_client::UsageServiceClient,
 };
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -89,6 +89,10 @@ verbs! {
     remove_budget => remove(RemoveBudgetRequest) -> v1::RemoveBudgetResponse;
     /// Raises a budget's limit for a while.
     lift_budget => lift(LiftBudgetRequest) -> v1::BudgetState;
+    /// Creates or replaces the three budgets of one session.
+    set_session_budget => set_session(SetSessionBudgetRequest) -> v1::SessionBudget;
+    /// The three budgets of one session.
+    get_session_budget => get_session(GetSessionBudgetRequest) -> v1::SessionBudget;
     /// Whether something could be reserved now; nothing changes.
     check => check(ReserveRequest) -> v1::ReserveResponse;
     /// Reserves over every budget that covers the caller.
@@ -113,6 +117,17 @@ verbs! {
     AuditServiceClient {
     /// A page of acts, newest first.
     list_audit => list(ListAuditRequest) -> v1::ListAuditResponse;
+    }
+
+    TaskServiceClient {
+    /// Keeps a share of its session's budgets for a task.
+    allocate_task => allocate(AllocateTaskRequest) -> v1::AllocateTaskResponse;
+    /// One task.
+    get_task => get(GetTaskRequest) -> v1::Task;
+    /// Tasks of a session, or all.
+    list_tasks => list(ListTasksRequest) -> v1::ListTasksResponse;
+    /// Ends a task: nothing is kept for it any more.
+    complete_task => complete(CompleteTaskRequest) -> v1::Task;
     }
 
     TokenServiceClient {

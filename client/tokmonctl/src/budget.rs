@@ -1,7 +1,8 @@
 //! `tokmonctl budget`: limits on what a scope may use in a window, and asking before spending.
 
 mod apply;
-mod claim;
+pub(crate) mod claim;
+mod session;
 
 pub(crate) use claim::binding as binding_json;
 
@@ -43,6 +44,8 @@ enum Verb {
         /// The budget
         name: String,
     },
+    /// A session's three budgets: a day's, a month's and a hard limit
+    Session(session::Args),
     /// Make the budgets those of a TOML file
     Apply(apply::Args),
     /// Raise a limit for a while; without an amount, by as much as it takes
@@ -213,6 +216,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     let states = match &args.verb {
         Verb::Apply(args) => return apply::run(args, &client, context).await,
+        Verb::Session(args) => return session::run(args, &client, context).await,
         Verb::Check(ask) => return claim::check(ask, &client, context).await,
         Verb::Reserve(ask) => return claim::reserve(ask, &client, context).await,
         Verb::Extend(more) => return claim::extend(more, &client, context).await,

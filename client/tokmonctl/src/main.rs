@@ -28,6 +28,7 @@ mod setup;
 mod shell;
 mod show;
 mod status;
+mod task;
 mod tips;
 mod totals;
 mod up;
@@ -99,6 +100,7 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Price(args) => Box::pin(price::run(args, context)).await,
         Command::Budget(args) => Box::pin(budget::run(args, context)).await,
         Command::Audit(args) => Box::pin(audit::run(args, context)).await,
+        Command::Task(args) => Box::pin(task::run(args, context)).await,
         Command::Waste(args) => Box::pin(waste::run(args, context)).await,
         Command::Tips(args) => Box::pin(tips::run(args, context)).await,
         Command::Embeddings(args) => Box::pin(embeddings::run(args, context)).await,

@@ -45,11 +45,15 @@ pub enum What {
     Purged,
     /// The ledger was put in the place of another one.
     LedgerReplaced,
+    /// A share was kept for a task.
+    TaskAllocated,
+    /// A task was completed.
+    TaskCompleted,
 }
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 15] = [
+    pub const ALL: [What; 17] = [
         What::Granted,
         What::Extended,
         What::Settled,
@@ -65,6 +69,8 @@ impl What {
         What::Repriced,
         What::Purged,
         What::LedgerReplaced,
+        What::TaskAllocated,
+        What::TaskCompleted,
     ];
 
     /// The name on the wire and in filters.
@@ -85,6 +91,8 @@ impl What {
             What::Repriced => "repriced",
             What::Purged => "purged",
             What::LedgerReplaced => "ledger_replaced",
+            What::TaskAllocated => "task_allocated",
+            What::TaskCompleted => "task_completed",
         }
     }
 }
@@ -220,6 +228,23 @@ impl Act {
             Body::LedgerReplaced { from, .. } => {
                 act.subject = from.clone();
                 What::LedgerReplaced
+            }
+            Body::TaskAllocated(share) => {
+                act.caller.agent = share.agent.clone();
+                act.caller.session = share.session.clone();
+                act.caller.task = share.task.clone();
+                act.figure = share.priority.into();
+                act.estimate = Some(Estimate {
+                    tokens: share.tokens,
+                    cost: Some(share.cost),
+                    ..Estimate::default()
+                });
+                What::TaskAllocated
+            }
+            Body::TaskCompleted { session, task } => {
+                act.caller.session = session.clone();
+                act.caller.task = task.clone();
+                What::TaskCompleted
             }
         };
         Some(act)

@@ -11,6 +11,7 @@ mod decision;
 mod habits;
 mod reservation;
 mod scope;
+mod session;
 mod span;
 mod standing;
 mod weights;
@@ -27,6 +28,7 @@ pub use habits::Habits;
 pub(crate) use reservation::Saved as SavedReservations;
 pub use reservation::{Caller, End, Ended, Held, Reservation, Reservations};
 pub use scope::Scope;
+pub use session::{SessionLimits, session_budget_names, session_budgets};
 pub use span::Span;
 pub use standing::{Standing, Unit, View};
 pub use weights::Weights;
@@ -218,6 +220,12 @@ impl Budget {
     /// Whether it refuses what would pass its limit.
     pub fn enforces(&self) -> bool {
         self.action == Action::Deny && !self.shadow
+    }
+
+    /// Whether it is a budget of sessions as such: shares of tasks are kept in it.
+    pub(crate) fn is_of_sessions(&self) -> bool {
+        let named = self.window == Span::Session || !self.scope.sessions.is_empty();
+        named && self.scope.goes_by_session()
     }
 
     /// The thresholds in percent, rising: the warning, the critical one and the limit itself.

@@ -3,6 +3,7 @@
 
 mod prepare;
 mod reserve;
+mod task;
 
 use crate::Name;
 use crate::budget::{Account, Budget, Crossing, Lift};
@@ -394,6 +395,7 @@ fn no_budget(name: &Name) -> Refusal {
 }
 
 pub use reserve::{Released, Reserved, Settled, Spent, settled_key};
+pub use task::Allocated;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use crate::actor::Actor;
 use crate::budget::{End, Estimate, Grounds, Lift, Reservation};
 use crate::money::Pico;
 use crate::observation::Observation;
+use crate::task::Allocation;
 
 /// One entry of the ledger.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,6 +97,15 @@ pub enum Body {
     },
     /// What conversations were billed for having grown, to estimate by: JSON list of [`crate::calibration::Bill`].
     Learned(Name),
+    /// A share of a session's budgets is kept for a task from here on, or another one than before.
+    TaskAllocated(Box<Allocation>),
+    /// A task was completed: nothing is kept for it any more.
+    TaskCompleted {
+        /// Its session.
+        session: Name,
+        /// Its name.
+        task: Name,
+    },
     /// Prices were set or imported: JSON list of price rows.
     PriceSet(Name),
     /// The user's own price of a model was removed.

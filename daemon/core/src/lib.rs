@@ -26,6 +26,7 @@ pub mod report;
 pub mod rollup;
 pub mod session;
 pub mod state;
+pub mod task;
 pub mod time;
 pub mod tips;
 pub mod tokens;

@@ -127,3 +127,9 @@ pub const MAX_ACTOR_CHARS: usize = 80;
 pub const MAX_OTLP_SESSIONS: usize = 256;
 /// Series of one session's meters: a handful of models with five kinds of tokens each.
 pub const MAX_OTLP_SERIES: usize = 64;
+/// Most tasks that a share is kept for at once: a thousand sessions with a handful each.
+pub const MAX_TASKS: usize = 4_096;
+/// Completed tasks that are remembered, so that completing again gets the same answer.
+pub const MAX_COMPLETED_TASKS: usize = 1_024;
+/// Highest priority of a task: ten levels are more than anybody tells apart.
+pub const MAX_TASK_PRIORITY: u32 = 9;

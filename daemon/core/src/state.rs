@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::Name;
 use crate::budget::{
-    Account, Budget, Counter, Crossing, End, Estimate, Habits, Lift, Reservation, Reservations,
+    Account, Budget, Counter, Crossing, End, Estimate, Habits, Lift, Reservation, Reservations, Used, Weights,
 };
 use crate::calibration::{Bill, Calibrations};
 use crate::entry::{AmendReason, Body, Entry, Record};
 use crate::price::{Origin, PriceBook, PriceRow};
 use crate::session::Sessions;
+use crate::task::{Allocation, Task, Tasks};
 use crate::waste::{Recent, WasteRules};
 
 /// What the rules go by, apart from the entries.
@@ -46,6 +47,8 @@ pub struct State {
     pub budgets: BTreeMap<Name, Arc<Account>>,
     /// Current sessions.
     pub sessions: Sessions,
+    /// Tasks with shares of their sessions' budgets.
+    pub tasks: Arc<Tasks>,
     /// What agents usually do, for estimates.
     pub habits: Arc<Habits>,
     /// What bills taught, for estimates.
@@ -92,6 +95,8 @@ struct Checkpoint {
     calibrations: Calibrations,
     #[serde(default)]
     reservations: crate::budget::SavedReservations,
+    #[serde(default)]
+    tasks: Vec<Task>,
 }
 
 /// A budget with what its running windows had used, as an entry and as part of a checkpoint.
@@ -126,6 +131,7 @@ impl Draft {
                 book: rules.bundled.clone(),
                 budgets: BTreeMap::new(),
                 sessions: Sessions::default(),
+                tasks: Arc::default(),
                 habits: Arc::default(),
                 calibrations: Arc::default(),
                 next_expiry_ms: None,
@@ -156,6 +162,7 @@ impl Draft {
         draft.state.habits = Arc::new(saved.habits);
         draft.state.calibrations = Arc::new(saved.calibrations);
         draft.reservations = Reservations::load(saved.reservations);
+        draft.state.tasks = Arc::new(Tasks::load(saved.tasks));
         draft.count_reservations();
         for entry in saved.budgets {
             draft.set_budget(entry);
@@ -187,6 +194,7 @@ impl Draft {
             habits: (*state.habits).clone(),
             calibrations: (*state.calibrations).clone(),
             reservations: self.reservations.save(),
+            tasks: state.tasks.save(),
         };
         // Only maps with keys that are no text can fail to become JSON, and there is none.
         serde_json::to_vec(&saved).unwrap_or_default()
@@ -233,6 +241,10 @@ impl Draft {
             Body::Resolved { id, end, content, .. } => {
                 self.resolved(id, *end, *content, entry.recorded_at_ms)
             }
+            Body::TaskAllocated(allocation) => self.allocated(allocation, entry.recorded_at_ms),
+            Body::TaskCompleted { session, task } => {
+                Arc::make_mut(&mut state.tasks).complete(session, task, entry.recorded_at_ms)
+            }
             Body::BudgetRemoved(name) => drop(state.budgets.remove(name)),
             Body::BudgetAlert { .. } | Body::Repriced { .. } | Body::LedgerReplaced { .. } => {}
             Body::Learned(json) => {
@@ -272,6 +284,13 @@ impl Draft {
             .sessions
             .used(&who.agent, &who.session, record.seen.at_ms);
         Arc::make_mut(&mut self.state.habits).saw(&record.seen, previous.map(|p| &p.seen));
+        let concerned = |record: &Record| {
+            let seen = &record.seen;
+            self.state.tasks.concerns(&seen.who.session, &seen.task)
+        };
+        if concerned(record) || previous.is_some_and(concerned) {
+            Arc::make_mut(&mut self.state.tasks).count(record, previous);
+        }
         let mut crossings = Vec::new();
         for account in self.state.budgets.values_mut() {
             crossings.extend(Arc::make_mut(account).apply(record, previous, now_ms));
@@ -279,7 +298,23 @@ impl Draft {
         crossings
     }
 
+    fn allocated(&mut self, allocation: &Allocation, now_ms: i64) {
+        let mut pending = Used::default();
+        for open in self.reservations.open() {
+            let caller = &open.caller;
+            if (&caller.session, &caller.task) == (&allocation.session, &allocation.task) {
+                pending.add(&open.estimate.used(&Weights::default()));
+            }
+        }
+        Arc::make_mut(&mut self.state.tasks).allocate(allocation, pending, now_ms);
+    }
+
     fn reserved(&mut self, reservation: &Reservation, now_ms: i64) {
+        let caller = &reservation.caller;
+        if self.state.tasks.concerns(&caller.session, &caller.task) {
+            let amount = reservation.estimate.used(&Weights::default());
+            Arc::make_mut(&mut self.state.tasks).hold(caller, &amount);
+        }
         let amount = |account: &Account| reservation.estimate.used(&account.budget().weights);
         for account in self.state.budgets.values_mut() {
             let amount = amount(account);
@@ -308,6 +343,11 @@ impl Draft {
     }
 
     fn give_back(&mut self, reservation: &Reservation, now_ms: i64) {
+        let caller = &reservation.caller;
+        if self.state.tasks.concerns(&caller.session, &caller.task) {
+            let amount = reservation.estimate.used(&Weights::default());
+            Arc::make_mut(&mut self.state.tasks).give_back(caller, &amount);
+        }
         for account in self.state.budgets.values_mut() {
             let amount = reservation.estimate.used(&account.budget().weights);
             Arc::make_mut(account).give_back(&reservation.caller, reservation.at_ms, &amount, now_ms);

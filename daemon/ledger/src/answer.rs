@@ -177,6 +177,10 @@ pub enum Claim {
     Settle(Name, Box<Spent>),
     /// Nothing was used.
     Release(Name),
+    /// Keep a share for a task.
+    Allocate(Box<tokmon_core::task::Allocation>),
+    /// A task, by its session and name, is complete.
+    Complete(Name, Name),
 }
 
 impl Claim {
@@ -201,6 +205,10 @@ pub enum Claimed {
     Settled(Box<Receipt>, bool),
     /// It has ended in this way, now or before. `true`: before.
     Ended(End, bool),
+    /// The share is kept, or the task is complete.
+    Task,
+    /// There is no room for the share.
+    NoRoom(Box<tokmon_core::budget::Binding>),
 }
 
 /// The entries that a change made.

@@ -1,11 +1,15 @@
 //! The budget service: set, list, show, remove, lift; check, reserve, extend, settle, release.
 
-mod claim;
+pub(super) mod claim;
 mod policy;
 
 use std::sync::Arc;
 
-use tokmon_core::budget::{Account, Action, Budget, Lift, Scope, Span, Unreachable, Used, Weights};
+use tokmon_core::Name;
+use tokmon_core::budget::{
+    Account, Action, Budget, Lift, Scope, SessionLimits, Span, Unreachable, Used, Weights,
+    session_budget_names, session_budgets,
+};
 use tokmon_core::report::Filter;
 use tokmon_proto::error::Kind;
 use tokmon_proto::v1;
@@ -41,6 +45,33 @@ impl Budgets {
             overdraft_requests: view.standing.overdraft.requests,
         }
     }
+}
+
+impl Budgets {
+    fn session_budget(&self, session: String) -> Result<v1::SessionBudget, Status> {
+        let state = self.0.ledger.state();
+        let of = |name: &Name| state.budgets.get(name).map(|account| self.state(account));
+        let [daily, monthly, hard] = session_budget_names(&session).map(|name| of(&name));
+        if daily.is_none() && monthly.is_none() && hard.is_none() {
+            return Err(Kind::NotFound.status(
+                format!("budget of session {:?} not found", convert::excerpt(&session)),
+                Some("set it with `tokmonctl budget session ID --daily N`"),
+            ));
+        }
+        Ok(v1::SessionBudget {
+            session,
+            daily,
+            monthly,
+            hard,
+        })
+    }
+}
+
+fn session_named(session: &str) -> Result<(), Status> {
+    if session.is_empty() {
+        return Err(status::invalid("session", "it is empty", "the session's id"));
+    }
+    Ok(())
 }
 
 #[tonic::async_trait]
@@ -117,6 +148,39 @@ impl BudgetService for Budgets {
             .map_err(status::ledger)?;
         self.get(Request::new(v1::GetBudgetRequest { name: request.name }))
             .await
+    }
+
+    async fn set_session(
+        &self,
+        request: Request<v1::SetSessionBudgetRequest>,
+    ) -> Result<Response<v1::SessionBudget>, Status> {
+        let request = request.into_inner();
+        session_named(&request.session)?;
+        let or = |limit: u64, default: u64| if limit == 0 { default } else { limit };
+        let usual = SessionLimits::default();
+        let limits = SessionLimits {
+            daily: or(request.daily_tokens, usual.daily),
+            monthly: or(request.monthly_tokens, usual.monthly),
+            hard: or(request.hard_tokens, usual.hard),
+        };
+        let unreachable = Unreachable::parse(&request.unreachable).map_err(|r| status::refusal(&r))?;
+        let budgets = session_budgets(&request.session, &limits, &request.timezone.into(), unreachable);
+        self.0
+            .ledger
+            .set_budgets(budgets.to_vec())
+            .await
+            .map_err(status::ledger)?;
+        keep_policy(&self.0).await?;
+        self.session_budget(request.session).map(Response::new)
+    }
+
+    async fn get_session(
+        &self,
+        request: Request<v1::GetSessionBudgetRequest>,
+    ) -> Result<Response<v1::SessionBudget>, Status> {
+        let session = request.into_inner().session;
+        session_named(&session)?;
+        self.session_budget(session).map(Response::new)
     }
 
     async fn check(

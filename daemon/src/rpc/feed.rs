@@ -48,6 +48,8 @@ pub(super) fn follow(entry: &Entry, rules: &WasteRules) -> v1::FollowResponse {
         Body::Extended { .. } => Some(other("extended")),
         Body::Resolved { end, .. } => Some(other(end.name())),
         Body::Learned(_) => Some(other("learned")),
+        Body::TaskAllocated(_) => Some(other("task_allocated")),
+        Body::TaskCompleted { .. } => Some(other("task_completed")),
         Body::PriceSet(_) => Some(other("price_set")),
         Body::PriceRemoved { .. } => Some(other("price_removed")),
         Body::Purged { .. } => Some(other("purged")),

@@ -12,6 +12,7 @@ mod refused;
 mod report;
 mod session;
 mod status;
+mod task;
 mod token;
 mod usage;
 
@@ -27,6 +28,7 @@ use tokmon_proto::v1::hook_service_server::HookServiceServer;
 use tokmon_proto::v1::price_service_server::PriceServiceServer;
 use tokmon_proto::v1::report_service_server::ReportServiceServer;
 use tokmon_proto::v1::session_service_server::SessionServiceServer;
+use tokmon_proto::v1::task_service_server::TaskServiceServer;
 use tokmon_proto::v1::token_service_server::TokenServiceServer;
 use tokmon_proto::v1::usage_service_server::UsageServiceServer;
 use tonic::transport::Server;
@@ -75,6 +77,7 @@ pub(crate) async fn serve(
             app.clone()
         ))))
         .add_service(with_limits!(AuditServiceServer::new(audit::Audit(app.clone()))))
+        .add_service(with_limits!(TaskServiceServer::new(task::Tasks(app.clone()))))
         .add_service(with_limits!(TokenServiceServer::new(token::Tokens(app.clone()))))
         .add_service(with_limits!(PriceServiceServer::new(price::Prices(app.clone()))))
         .add_service(with_limits!(HookServiceServer::new(hook::Hooks(app.clone()))))

@@ -10,7 +10,7 @@ use tokmon_client::{Client, Error, Kind, Paths};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::show::number::{count, dollars_or_none, iso, parse_dollars};
+use crate::show::number::{count, dollars_or_none, iso, parse_dollars, pico};
 use crate::show::{self, json as to_json};
 
 /// Who asks, and how much.
@@ -297,6 +297,7 @@ fn as_json(answer: &ReserveResponse) -> Value {
         "binding": answer.binding.as_ref().map(binding),
         "state": Some(&answer.state).filter(|state| !state.is_empty()),
         "expires_at": to_json::time(answer.expires_at_ms),
+        "reason": Some(&answer.reason).filter(|reason| !reason.is_empty()),
         "waiting_helps": answer.waiting_helps,
         "cheaper_models": answer.cheaper_models,
         "would_deny": answer.would_deny,
@@ -322,7 +323,7 @@ pub(crate) fn binding(b: &Binding) -> Value {
         "budget": b.budget, "unit": b.unit,
         "limit": amount(b.limit, &b.limit_usd), "posted": amount(b.posted, &b.posted_usd),
         "pending": amount(b.pending, &b.pending_usd), "available": amount(b.available, &b.available_usd),
-        "asked": amount(b.asked, &b.asked_usd), "resets_at": to_json::time(b.resets_at_ms),
+        "kept": amount(b.kept, &b.kept_usd), "asked": amount(b.asked, &b.asked_usd), "resets_at": to_json::time(b.resets_at_ms),
     })
 }
 
@@ -330,23 +331,11 @@ fn sentence(answer: &ReserveResponse) -> String {
     let mut text = match (answer.granted, answer.id.is_empty()) {
         (true, true) => "It would be granted.".to_owned(),
         (true, false) => format!("Granted: {}", answer.id),
-        (false, _) => "Denied.".to_owned(),
+        (false, _) => denied(&answer.reason).to_owned(),
     };
     if let Some(b) = &answer.binding {
-        let amount = |whole: u64, money: &Option<Money>| match b.unit.as_str() {
-            "usd" => dollars_or_none(money.as_ref()),
-            unit => format!("{} {unit}", count(whole)),
-        };
-        text.push_str(&format!(
-            "\nBudget {}: {} of {} left",
-            b.budget,
-            amount(b.available, &b.available_usd),
-            amount(b.limit, &b.limit_usd),
-        ));
-        if let Some(resets) = iso(b.resets_at_ms).filter(|_| b.resets_at_ms > 0) {
-            text.push_str(&format!(", room again at {resets}"));
-        }
-        text.push('.');
+        text.push('\n');
+        text.push_str(&room(b));
     }
     if answer.waiting_helps {
         text.push_str("\nOpen reservations hold what is missing: some of it may come back.");
@@ -360,6 +349,38 @@ fn sentence(answer: &ReserveResponse) -> String {
     text.lines()
         .map(|line| format!("{}\n", show::clean(line)))
         .collect()
+}
+
+/// The words for a reason that programs read.
+pub(crate) fn denied(reason: &str) -> &'static str {
+    match reason {
+        "quota_exceeded" => "Denied: the quota of the window is used up.",
+        "budget_exhausted" => "Denied: the budget is exhausted.",
+        _ => "Denied.",
+    }
+}
+
+/// What is left in the limit that decides.
+pub(crate) fn room(b: &Binding) -> String {
+    let amount = |whole: u64, money: &Option<Money>| match b.unit.as_str() {
+        "usd" => dollars_or_none(money.as_ref()),
+        unit => format!("{} {unit}", count(whole)),
+    };
+    let mut text = format!(
+        "Budget {}: {} of {} left",
+        b.budget,
+        amount(b.available, &b.available_usd),
+        amount(b.limit, &b.limit_usd),
+    );
+    if b.kept > 0 || b.kept_usd.as_ref().is_some_and(|kept| pico(kept) != 0) {
+        let kept = amount(b.kept, &b.kept_usd);
+        text.push_str(&format!(", {kept} kept for tasks that go first"));
+    }
+    if let Some(resets) = iso(b.resets_at_ms).filter(|_| b.resets_at_ms > 0) {
+        text.push_str(&format!(", room again at {resets}"));
+    }
+    text.push('.');
+    text
 }
 
 fn tell_end(id: &str, answer: &SettleResponse, context: &Context) -> Result<(), Failure> {

@@ -40,6 +40,7 @@ fn granted() -> Act {
             limit: 10_000,
             posted: 2_000,
             pending: 500,
+            kept: 0,
             available: 7_500,
             asked: 1_500,
             resets_at_ms: 0,

@@ -29,6 +29,8 @@ impl Act {
             What::Purged => format!("{} removed", plural(self.figure.into(), "old record")),
             What::LedgerReplaced if self.subject.is_empty() => "begun empty".to_owned(),
             What::LedgerReplaced => "restored from a file".to_owned(),
+            What::TaskAllocated => format!("{} kept, priority {}", self.amount(), self.figure),
+            What::TaskCompleted => "complete".to_owned(),
         }
     }
 

@@ -42,7 +42,7 @@ impl Used {
     }
 
     /// Subtracts; counts stop at zero.
-    pub(super) fn sub(&mut self, other: &Used) {
+    pub(crate) fn sub(&mut self, other: &Used) {
         self.tokens = self.tokens.saturating_sub(other.tokens);
         self.cost -= other.cost;
         self.requests = self.requests.saturating_sub(other.requests);

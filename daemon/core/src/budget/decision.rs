@@ -5,6 +5,7 @@ use super::{Account, Action, Ask, Estimate, Standing, Unreachable};
 use crate::Name;
 use crate::money::Pico;
 use crate::state::State;
+use crate::task::Room;
 
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Binding {
     pub posted: i128,
     /// What is held.
     pub pending: i128,
+    /// What is kept for tasks that go first.
+    pub kept: i128,
     /// What is left.
     pub available: i128,
     /// What was asked for.
@@ -74,6 +77,32 @@ impl Decision {
     }
 }
 
+impl Binding {
+    /// The machine-readable reason of a refusal: the limit of a window that ends, or one that does not come back.
+    pub fn reason(&self) -> &'static str {
+        if self.resets_at_ms == 0 {
+            "budget_exhausted"
+        } else {
+            "quota_exceeded"
+        }
+    }
+
+    /// The limit in which a task's share has no room.
+    pub(crate) fn of_share(room: &Room<'_>) -> Binding {
+        Binding {
+            budget: room.account.budget().name.clone(),
+            unit: room.unit,
+            limit: room.limit,
+            posted: room.standing.posted.amount(room.unit),
+            pending: room.standing.pending.amount(room.unit),
+            kept: room.kept,
+            available: (room.limit - room.standing.taken(room.unit) - room.kept).max(0),
+            asked: room.asked,
+            resets_at_ms: room.standing.resets_at_ms,
+        }
+    }
+}
+
 /// Most models that are proposed.
 const PROPOSALS: usize = 3;
 
@@ -83,6 +112,7 @@ struct Meeting<'a> {
     standing: Standing,
     unit: Unit,
     limit: i128,
+    kept: i128,
     asked: i128,
     refuses: bool,
 }
@@ -100,7 +130,8 @@ impl Meeting<'_> {
             limit: self.limit,
             posted: self.standing.posted.amount(self.unit),
             pending: self.standing.pending.amount(self.unit),
-            available: self.standing.available(self.unit).unwrap_or_default(),
+            kept: self.kept,
+            available: (self.limit - self.standing.taken(self.unit) - self.kept).max(0),
             asked: self.asked,
             resets_at_ms: self.standing.resets_at_ms,
         }
@@ -108,7 +139,7 @@ impl Meeting<'_> {
 
     /// How much is left after it, in millionths of the limit.
     fn room(&self) -> i128 {
-        let left = self.limit - self.standing.taken(self.unit) - self.asked;
+        let left = self.limit - self.standing.taken(self.unit) - self.kept - self.asked;
         left.saturating_mul(1_000_000) / self.limit.max(1)
     }
 }
@@ -134,6 +165,7 @@ fn meetings<'a>(
             standing.pending.sub(&held.used(&budget.weights));
         }
         let asked = estimate.used(&budget.weights);
+        let kept = state.tasks.kept(budget, caller);
         let crowded = !account.has_room_for(&caller.place(at_ms), now_ms);
         for unit in Unit::ALL {
             let Some(limit) = standing.limits[unit as usize] else {
@@ -141,7 +173,8 @@ fn meetings<'a>(
             };
             let amount = asked.amount(unit);
             // Where nothing is left nothing is granted, also when the amount in this unit is not known.
-            let over = standing.taken(unit) + amount.max(1) > limit;
+            let kept = kept.amount(unit);
+            let over = standing.taken(unit) + kept + amount.max(1) > limit;
             let blind =
                 unit == Unit::Usd && estimate.cost.is_none() && budget.unreachable == Unreachable::Deny;
             met.push(Meeting {
@@ -149,6 +182,7 @@ fn meetings<'a>(
                 standing,
                 unit,
                 limit,
+                kept,
                 asked: amount,
                 refuses: budget.action == Action::Deny && (over || blind || crowded),
             });

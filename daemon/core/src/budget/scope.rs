@@ -119,10 +119,10 @@ impl Scope {
             && within(&self.tasks, names.task)
     }
 
-    /// Whether it covers all calls of these sessions and nothing else: then shares of tasks are kept in it.
-    pub fn is_of_sessions(&self) -> bool {
+    /// Whether nothing but the session decides what it covers.
+    pub(super) fn goes_by_session(&self) -> bool {
         self.lists()
             .iter()
-            .all(|(field, list)| list.is_empty() != (*field == "scope.sessions"))
+            .all(|(field, list)| list.is_empty() || *field == "scope.sessions")
     }
 }

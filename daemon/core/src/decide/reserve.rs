@@ -327,4 +327,6 @@ mod model;
 #[cfg(test)]
 mod scopes;
 #[cfg(test)]
+mod tasks;
+#[cfg(test)]
 mod tests;

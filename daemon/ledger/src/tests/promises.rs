@@ -217,6 +217,7 @@ async fn claims_of_one_call_stand_by_themselves() {
         Ok(Claimed::Denied(_)) => "denied",
         Ok(Claimed::Settled(..)) => "settled",
         Ok(Claimed::Ended(..)) => "ended",
+        Ok(Claimed::Task | Claimed::NoRoom(_)) => "task",
         Err(LedgerError::Refused(Refusal::Conflict { .. })) => "conflict",
         Err(LedgerError::Refused(Refusal::Invalid { .. })) => "invalid",
         Err(LedgerError::Refused(Refusal::NotFound { .. })) => "not found",

@@ -2,7 +2,7 @@
 
 use tokmon_core::Name;
 use tokmon_core::budget::End;
-use tokmon_core::decide::{Manner, Released, Reserved, Settled, Spent};
+use tokmon_core::decide::{Allocated, Manner, Released, Reserved, Settled, Spent};
 use tokmon_core::entry::Body;
 
 use super::answers::Owed;
@@ -31,6 +31,19 @@ impl Turn<'_> {
                     Claimed::Ended(End::Released, false)
                 }
             },
+            Claim::Allocate(allocation) => match self.draft.allocate(*allocation, self.now_ms)? {
+                Allocated::Known => Claimed::Task,
+                Allocated::Denied(binding) => Claimed::NoRoom(binding),
+                Allocated::Written(body) => {
+                    self.push_all(vec![body]);
+                    Claimed::Task
+                }
+            },
+            Claim::Complete(session, task) => {
+                let body = self.draft.complete_task(&session, &task)?;
+                self.push_all(body.into_iter().collect());
+                Claimed::Task
+            }
         };
         Ok(Owed::Now(claimed))
     }

@@ -142,6 +142,7 @@ impl Budgets {
                 late,
                 record: Some(usage::receipt(*receipt, &self.0.config.waste)),
             }),
+            Claimed::Task | Claimed::NoRoom(_) => return Err(strange()),
             Claimed::Ended(end, before) => Answer::Settled(v1::SettleResponse {
                 state: end.name().to_owned(),
                 before,
@@ -211,6 +212,10 @@ fn decided(decision: &Decision) -> v1::ReserveResponse {
         granted: decision.granted,
         binding: decision.binding.as_ref().map(binding),
         waiting_helps: decision.waiting_helps,
+        reason: match &decision.binding {
+            Some(binding) if !decision.granted => binding.reason().to_owned(),
+            _ => String::new(),
+        },
         cheaper_models: names(&decision.cheaper),
         would_deny: names(&decision.would_deny),
         ..v1::ReserveResponse::default()
@@ -239,6 +244,7 @@ pub(in crate::rpc) fn binding(binding: &Binding) -> v1::Binding {
         wire.pending_usd = money(binding.pending);
         wire.available_usd = money(binding.available);
         wire.asked_usd = money(binding.asked);
+        wire.kept_usd = money(binding.kept);
     } else {
         let whole = |amount: i128| u64::try_from(amount).unwrap_or(if amount < 0 { 0 } else { u64::MAX });
         wire.limit = whole(binding.limit);
@@ -246,6 +252,7 @@ pub(in crate::rpc) fn binding(binding: &Binding) -> v1::Binding {
         wire.pending = whole(binding.pending);
         wire.available = whole(binding.available);
         wire.asked = whole(binding.asked);
+        wire.kept = whole(binding.kept);
     }
     wire
 }

@@ -11,6 +11,7 @@ use tokmon_core::money::Pico;
 
 use super::super::{Result, StoreError};
 use super::reservation::{BudgetLiftedRow, ExtendedRow, ReservedRow, ResolvedRow};
+use super::task::{TaskAllocatedRow, TaskCompletedRow};
 
 /// The envelope's version.
 const VERSION: u8 = 1;
@@ -65,7 +66,7 @@ pub(super) struct EntryRow {
     pub(super) recorded_ms: i64,
     #[prost(
         oneof = "BodyRow",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 26, 27"
     )]
     pub(super) body: Option<BodyRow>,
     #[prost(message, optional, tag = "30")]
@@ -138,6 +139,10 @@ pub(super) enum BodyRow {
     Repriced(u64),
     #[prost(string, tag = "22")]
     Learned(String),
+    #[prost(message, tag = "26")]
+    TaskAllocated(TaskAllocatedRow),
+    #[prost(message, tag = "27")]
+    TaskCompleted(TaskCompletedRow),
 }
 
 /// A record. What nearly every record has comes first: those tags take one byte.

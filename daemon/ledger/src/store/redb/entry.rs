@@ -17,6 +17,7 @@ use super::codec::{
 };
 use super::reservation;
 use super::tables::{KIND_PATH, KIND_PLACE, KIND_SOURCE, KINDS, KINDS_OF_ALL};
+use super::task;
 
 /// Ids of a record's names: the first dimensions, the source's kind, its path, the place.
 pub(super) type Ids = [u32; KINDS];
@@ -111,6 +112,8 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
             content,
         } => (0, reservation::resolved_row(id, whose, *end, *content)),
         Body::Learned(text) => (0, BodyRow::Learned(text.to_string())),
+        Body::TaskAllocated(allocation) => (0, task::allocated_row(allocation)),
+        Body::TaskCompleted { session, task } => (0, task::completed_row(session, task)),
         Body::PriceSet(text) => (0, BodyRow::PriceSet(text.to_string())),
         Body::PriceRemoved { provider, model } => (
             0,
@@ -301,6 +304,8 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
         BodyRow::Extended(row) => reservation::extended(row)?,
         BodyRow::Resolved(row) => reservation::resolved(row)?,
         BodyRow::Learned(text) => Body::Learned(text.into()),
+        BodyRow::TaskAllocated(row) => task::allocated(row),
+        BodyRow::TaskCompleted(row) => task::completed(row),
         BodyRow::PriceSet(text) => Body::PriceSet(text.into()),
         BodyRow::PriceRemoved(row) => Body::PriceRemoved {
             provider: row.provider.into(),

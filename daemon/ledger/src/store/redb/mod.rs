@@ -49,6 +49,7 @@ mod salvage;
 mod sum;
 mod sums;
 mod tables;
+mod task;
 mod verify;
 
 use std::ops::Range;

@@ -63,6 +63,9 @@ pub(super) struct GroundsRow {
     resets_ms: i64,
     #[prost(string, repeated, tag = "8")]
     would_deny: Vec<String>,
+    /// Absent: nothing is kept for tasks.
+    #[prost(message, optional, tag = "9")]
+    kept: Option<MoneyRow>,
 }
 
 /// What is held.
@@ -130,6 +133,7 @@ pub(super) fn grounds_row(grounds: &Grounds) -> GroundsRow {
         posted: amount(binding.posted),
         pending: amount(binding.pending),
         asked: amount(binding.asked),
+        kept: amount(binding.kept).filter(|_| binding.kept != 0),
         resets_ms: binding.resets_at_ms,
         would_deny,
     }
@@ -146,6 +150,7 @@ pub(super) fn grounds(row: GroundsRow) -> Result<Grounds> {
     }
     let amount = |row: Option<MoneyRow>| row.map(Pico::from).unwrap_or_default().0;
     let (limit, posted, pending) = (amount(row.limit), amount(row.posted), amount(row.pending));
+    let kept = amount(row.kept);
     let binding = Binding {
         budget: row.budget.into(),
         unit: match row.unit {
@@ -157,7 +162,12 @@ pub(super) fn grounds(row: GroundsRow) -> Result<Grounds> {
         limit,
         posted,
         pending,
-        available: limit.saturating_sub(posted).saturating_sub(pending).max(0),
+        kept,
+        available: limit
+            .saturating_sub(posted)
+            .saturating_sub(pending)
+            .saturating_sub(kept)
+            .max(0),
         asked: amount(row.asked),
         resets_at_ms: row.resets_ms,
     };

@@ -68,6 +68,7 @@ fn every_kind_of_entry_comes_back() {
             limit: 10,
             posted: 7,
             pending: 1,
+            kept: 0,
             available: 2,
             asked: i128::MAX,
             resets_at_ms: -1,
@@ -94,6 +95,18 @@ fn every_kind_of_entry_comes_back() {
             percent: 0,
             window_start_ms: -3,
             message: "m".into(),
+        },
+        Body::TaskAllocated(Box::new(tokmon_core::task::Allocation {
+            agent: "a".into(),
+            session: "s".into(),
+            task: "t".into(),
+            priority: 9,
+            tokens: u64::MAX,
+            cost: Pico(i128::MAX),
+        })),
+        Body::TaskCompleted {
+            session: "s".into(),
+            task: "t".into(),
         },
         Body::BudgetLifted {
             budget: "b".into(),
