@@ -29,18 +29,25 @@ pub(crate) fn capture_options(
     cancel: CancellationToken,
 ) -> Options {
     let home = std::env::home_dir().unwrap_or_default();
-    let mut roots = find_roots(|name| std::env::var_os(name), &home);
-    roots.retain(|root| !config.agent_dirs.iter().any(|(agent, _)| *agent == root.agent));
-    let named = config.agent_dirs.iter().cloned();
-    roots.extend(named.map(|(agent, dir)| Root::named(agent, dir)));
-    roots.retain(|root| !config.agents_off.contains(&root.agent));
-    let logs = config.logs.iter().cloned();
-    roots.extend(logs.map(|log| {
-        let path = log.path.clone();
-        Root::new(Agent::of_log(log), path)
-    }));
+    let (dirs, off, logs) = (
+        config.agent_dirs.clone(),
+        config.agents_off.clone(),
+        config.logs.clone(),
+    );
+    let find = move || {
+        let mut roots = find_roots(|name| std::env::var_os(name), &home);
+        roots.retain(|root| !dirs.iter().any(|(agent, _)| *agent == root.agent));
+        let named = dirs.iter().cloned();
+        roots.extend(named.map(|(agent, dir)| Root::named(agent, dir)));
+        roots.retain(|root| !off.contains(&root.agent));
+        roots.extend(logs.iter().cloned().map(|log| {
+            let path = log.path.clone();
+            Root::new(Agent::of_log(log), path)
+        }));
+        roots
+    };
     Options {
-        roots,
+        find: Box::new(find),
         user: config.user.as_str().into(),
         ledger,
         clock,

@@ -182,3 +182,42 @@ async fn what_cannot_be_read_is_named_and_the_rest_counts() {
     }
     daemon.stop();
 }
+
+#[tokio::test]
+async fn a_project_that_is_begun_while_the_daemon_runs_is_found() {
+    let env = Env::with_clock(1_795_165_200_000);
+    let daemon = env.start_daemon();
+    let client = env.client().await;
+    import(&client).await;
+    let project = env.path("home/app");
+    std::fs::create_dir_all(project.join(".crush")).expect("a directory");
+    let crush = Connection::open(project.join(".crush/crush.db")).expect("a database");
+    crush
+        .execute_batch(
+            "CREATE TABLE sessions(id TEXT PRIMARY KEY, parent_session_id TEXT, prompt_tokens INTEGER,
+                completion_tokens INTEGER, cost REAL, updated_at INTEGER);
+             CREATE TABLE messages(id TEXT PRIMARY KEY, session_id TEXT, model TEXT, provider TEXT);
+             INSERT INTO messages VALUES('m', 's', 'claude-opus-4-8', 'anthropic');
+             INSERT INTO sessions VALUES('s', NULL, 900, 100, 0.05, 1795165000)",
+        )
+        .expect("a session");
+    let list = env.path("home/.local/share/crush");
+    std::fs::create_dir_all(&list).expect("a directory");
+    let projects =
+        serde_json::json!({ "projects": [{ "path": project, "data_dir": project.join(".crush") }] });
+    std::fs::write(list.join("projects.json"), projects.to_string()).expect("a list");
+    import(&client).await;
+    assert_eq!(output(&client).await, 100);
+    crush
+        .execute_batch("UPDATE sessions SET completion_tokens = 150, cost = 0.07")
+        .expect("more");
+    import(&client).await;
+    assert_eq!(output(&client).await, 150);
+    let records = env.ctl_json(&["log"]);
+    let text = records.to_string();
+    assert!(
+        text.contains("claude-opus-4-8") && text.contains("home/app"),
+        "{text}"
+    );
+    daemon.stop();
+}

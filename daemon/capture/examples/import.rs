@@ -36,7 +36,7 @@ fn open(path: &Path) -> Result<Ledger, Failure> {
 
 fn start(ledger: &Ledger, roots: Vec<Root>, cancel: &CancellationToken) -> Result<Capture, Failure> {
     Ok(Capture::start(Options {
-        roots,
+        find: Box::new(move || roots.clone()),
         user: "me".into(),
         ledger: ledger.clone(),
         clock: Arc::new(SystemClock),

@@ -25,5 +25,5 @@ pub use roots::{Root, find_roots};
 pub use scan::Scanner;
 pub use shared::Shared;
 pub use sink::{Outcome, Sink, SinkError};
-pub use source::{Capture, Options};
+pub use source::{Capture, Find, Options};
 pub use status::{ParseFailure, Progress, SourceState, SourceStatus};

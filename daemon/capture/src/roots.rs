@@ -40,6 +40,11 @@ impl Root {
         root
     }
 
+    /// Whether both are the same place of the same agent.
+    pub(crate) fn is(&self, other: &Root) -> bool {
+        self.agent == other.agent && self.dir == other.dir
+    }
+
     /// Looks whether it is there now.
     pub(crate) fn look(&mut self) {
         self.absent = !self.dir.exists();

@@ -65,6 +65,15 @@ impl<S: Sink> Scanner<S> {
         }
     }
 
+    /// Adds the roots that are not known yet; true when there are any: [`Scanner::reload`] comes next.
+    pub fn add(&mut self, mut roots: Vec<Root>) -> bool {
+        roots.retain(|root| !self.roots.iter().any(|known| known.is(root)));
+        self.shared.add(&roots);
+        let any = !roots.is_empty();
+        self.roots.append(&mut roots);
+        any
+    }
+
     /// Forgets what is not durable and takes the positions from the sink again.
     pub fn reload(&mut self) -> Result<(), SinkError> {
         self.chunk = Chunk::default();

@@ -60,21 +60,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     /// For the given sources.
     pub fn new(roots: &[Root], clock: Arc<dyn Clock>) -> Arc<Shared> {
-        let sources = roots
-            .iter()
-            .map(|root| SourceStatus::new(root.agent.clone(), root.dir.clone()))
-            .collect();
-        Arc::new(Shared {
+        let shared = Shared {
             stop: AtomicBool::new(false),
             clock,
-            sources: Mutex::new(sources),
+            sources: Mutex::default(),
             requests: Mutex::new(Requests::default()),
             wake: Condvar::new(),
             listeners: Mutex::new(Listeners {
                 imports: Vec::new(),
                 told: Instant::now(),
             }),
-        })
+        };
+        shared.add(roots);
+        Arc::new(shared)
+    }
+
+    /// More sources, behind those that there are.
+    pub(crate) fn add(&self, roots: &[Root]) {
+        let sources = roots
+            .iter()
+            .map(|root| SourceStatus::new(root.agent.clone(), root.dir.clone()));
+        lock(&self.sources).extend(sources);
     }
 
     pub(crate) fn now_ms(&self) -> i64 {

@@ -28,10 +28,14 @@ const POLL_SHARE: u32 = 1_000;
 /// But it comes at least this often, or as often as configured.
 const LONGEST_POLL: Duration = Duration::from_secs(600);
 
+/// Says where to look. It is asked before each pass over everything: some agents keep their files with the projects that
+/// they work in, and editors are installed while we run.
+pub type Find = Box<dyn Fn() -> Vec<Root> + Send>;
+
 /// What capture needs.
 pub struct Options {
     /// Where to look.
-    pub roots: Vec<Root>,
+    pub find: Find,
     /// Whom the calls are booked to.
     pub user: Name,
     /// Where they go.
@@ -57,7 +61,7 @@ impl Capture {
     /// When the system gives no thread.
     pub fn start(options: Options) -> std::io::Result<Capture> {
         let Options {
-            roots,
+            find,
             user,
             ledger,
             clock,
@@ -65,6 +69,7 @@ impl Capture {
             cancel,
         } = options;
         let runtime = tokio::runtime::Handle::current();
+        let roots = find();
         let shared = Shared::new(&roots, clock);
         let ended = CancellationToken::new();
         let at_end = AtEnd {
@@ -76,7 +81,8 @@ impl Capture {
             .name("capture".into())
             .spawn(move || {
                 let at_end = at_end;
-                run(roots, user, sink, &at_end.shared, poll);
+                let scanner = Scanner::new(roots, user, sink, at_end.shared.clone());
+                run(scanner, &find, &at_end.shared, poll);
             })?;
         let for_cancel = shared.clone();
         runtime.spawn(async move {
@@ -130,8 +136,7 @@ impl Drop for AtEnd {
 }
 
 /// The thread.
-fn run<S: Sink>(roots: Vec<Root>, user: Name, sink: S, shared: &Arc<Shared>, poll: Duration) {
-    let mut scanner = Scanner::new(roots, user, sink, shared.clone());
+fn run<S: Sink>(mut scanner: Scanner<S>, find: &Find, shared: &Arc<Shared>, poll: Duration) {
     let mut watcher = Watcher::new(shared.clone());
     let mut work = Work {
         paths: Vec::new(),
@@ -142,6 +147,9 @@ fn run<S: Sink>(roots: Vec<Root>, user: Name, sink: S, shared: &Arc<Shared>, pol
     loop {
         let listening = shared.listening();
         let whole = work.everything;
+        if whole && scanner.add(find()) {
+            work.reload = true;
+        }
         let outcome = pass(&mut scanner, &mut watcher, work);
         let timeout = match outcome {
             _ if shared.stopping() => return,

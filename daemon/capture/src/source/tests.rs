@@ -51,11 +51,9 @@ impl Bench {
     }
 
     fn capture(&self, poll: Duration) -> Capture {
+        let dir = self.home.path().join("agent/projects");
         let options = Options {
-            roots: vec![Root::new(
-                Agent::CLAUDE_CODE,
-                self.home.path().join("agent/projects"),
-            )],
+            find: Box::new(move || vec![Root::new(Agent::CLAUDE_CODE, &dir)]),
             user: "me".into(),
             ledger: self.ledger.clone(),
             clock: Arc::new(SystemClock),
