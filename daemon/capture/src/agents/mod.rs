@@ -7,6 +7,7 @@ mod amp;
 mod claude;
 mod cline;
 mod codex;
+mod copilot;
 mod counters;
 mod crush;
 mod cursor;
@@ -55,6 +56,7 @@ const KNOWN: &[&Format] = &[
     &codex::FORMAT,
     &gemini::FORMAT,
     &qwen::FORMAT,
+    &copilot::FORMAT,
     &opencode::OPENCODE,
     &opencode::KILO_CLI,
     &cline::CLINE,
