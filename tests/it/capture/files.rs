@@ -98,6 +98,40 @@ pub(super) const AGENTS: &[Agent] = &[
         figures: [1, 8, 120, 6000, 300],
     },
     Agent {
+        name: "copilot-cli",
+        files: &[
+            (
+                ".copilot/session-state/cp1/events.jsonl",
+                concat!(
+                    r#"{"type":"session.start","id":"e0","timestamp":"2026-11-20T09:00:00Z","data":{"sessionId":"cp1","context":{"cwd":"/app"}}}"#,
+                    "\n",
+                    r#"{"type":"session.shutdown","id":"e1","timestamp":"2026-11-20T09:10:00Z","data":{"modelMetrics":{"gpt-5-mini":{"usage":{"inputTokens":100,"outputTokens":20,"cacheReadTokens":60,"cacheWriteTokens":10,"reasoningTokens":5}}}}}"#,
+                    "\n",
+                    r#"{"type":"session.shutdown","id":"e2","timestamp":"2026-11-20T09:20:00Z","data":{"modelMetrics":{"gpt-5-mini":{"usage":{"inputTokens":150,"outputTokens":30,"cacheReadTokens":60,"cacheWriteTokens":10,"reasoningTokens":5}}}}}"#,
+                    "\n",
+                ),
+            ),
+            (
+                ".copilot/otel/spans.jsonl",
+                concat!(
+                    r#"{"hrTime":[1795166579,0],"spanContext":{"traceId":"a1","spanId":"b1"},"attributes":{"event.name":"copilot_chat.agent.turn","gen_ai.conversation.id":"c1","gen_ai.usage.input_tokens":2000,"gen_ai.usage.output_tokens":80}}"#,
+                    "\n",
+                    r#"{"type":"span","name":"chat gpt-5.5","traceId":"a1","spanId":"b1","endTime":[1795166580,0],"attributes":{"gen_ai.operation.name":"chat","gen_ai.conversation.id":"c1","gen_ai.response.id":"r1","gen_ai.response.model":"gpt-5.5","gen_ai.usage.input_tokens":2000,"gen_ai.usage.cache_read.input_tokens":1500,"gen_ai.usage.output_tokens":80,"gen_ai.usage.reasoning.output_tokens":10}}"#,
+                    "\n",
+                ),
+            ),
+        ],
+        figures: [3, 580, 110, 1560, 10],
+    },
+    Agent {
+        name: "continue",
+        files: &[(
+            ".continue/sessions/ct1.json",
+            r#"{"sessionId":"ct1","workspaceDirectory":"/app","chatModelTitle":"gpt-5","history":[],"usage":{"promptTokens":1000,"completionTokens":50,"promptTokensDetails":{"cachedTokens":600,"cacheWriteTokens":100}}}"#,
+        )],
+        figures: [1, 300, 50, 600, 100],
+    },
+    Agent {
         name: "mine",
         files: &[(
             "logs/mine.jsonl",
@@ -139,6 +173,9 @@ pub(super) fn copy_of(path: &str) -> String {
         ("sessions/-app/", "sessions/-copy/"),
         ("sessions/--app--/", "sessions/--copy--/"),
         ("logs/mine", "logs/old/mine"),
+        ("session-state/cp1/", "session-state/copy/"),
+        ("spans.jsonl", "copy.jsonl"),
+        ("ct1.json", "copy.json"),
     ] {
         if path.contains(from) {
             return path.replace(from, to);

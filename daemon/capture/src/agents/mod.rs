@@ -7,6 +7,7 @@ mod amp;
 mod claude;
 mod cline;
 mod codex;
+mod continue_dev;
 mod copilot;
 mod counters;
 mod crush;
@@ -72,6 +73,7 @@ const KNOWN: &[&Format] = &[
     &amp::FORMAT,
     &droid::FORMAT,
     &pi::FORMAT,
+    &continue_dev::FORMAT,
 ];
 
 /// What is known of an agent's files.

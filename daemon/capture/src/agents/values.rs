@@ -69,15 +69,22 @@ fn plain_utc(text: &[u8]) -> Option<i64> {
     Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + number(&[f0, f1, f2])?)
 }
 
-/// A time: text, or a number of seconds or milliseconds.
+/// A time: text, or a number of seconds or milliseconds, also within quotes.
 pub(crate) fn moment(reader: &mut Reader<'_>) -> Result<Option<i64>, Problem> {
     let raw = reader.raw()?;
-    if let [b'"', inside @ .., b'"'] = raw {
-        return Ok(std::str::from_utf8(inside).ok().and_then(instant));
+    let bare = match raw {
+        [b'"', inside @ .., b'"'] => inside,
+        _ => raw,
+    };
+    let Ok(text) = std::str::from_utf8(bare) else {
+        return Ok(None);
+    };
+    if raw.len() > bare.len()
+        && let Some(at_ms) = instant(text)
+    {
+        return Ok(Some(at_ms));
     }
-    let number = std::str::from_utf8(raw)
-        .ok()
-        .and_then(|text| text.parse::<f64>().ok());
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
     Ok(number.map(|number| {
         if number.abs() < 1e11 {
             (number * 1000.0) as i64
