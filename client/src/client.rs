@@ -93,6 +93,8 @@ verbs! {
     set_session_budget => set_session(SetSessionBudgetRequest) -> v1::SessionBudget;
     /// The three budgets of one session.
     get_session_budget => get_session(GetSessionBudgetRequest) -> v1::SessionBudget;
+    /// Takes back what was lifted.
+    unlift_budget => unlift(UnliftBudgetRequest) -> v1::BudgetState;
     /// Whether something could be reserved now; nothing changes.
     check => check(ReserveRequest) -> v1::ReserveResponse;
     /// Reserves over every budget that covers the caller.

@@ -192,3 +192,126 @@ async fn a_program_without_a_handshake_is_known_by_its_library() {
     assert_eq!(by.pid, std::process::id());
     daemon.stop();
 }
+
+fn ask(env: &Env, session: &str, tokens: &str) -> i32 {
+    let ask = [
+        "budget",
+        "reserve",
+        "--session",
+        session,
+        "--agent",
+        "codex",
+        "--tokens",
+        tokens,
+        "--json",
+    ];
+    env.ctl(&ask).code
+}
+
+#[test]
+fn denials_are_counted_by_few_entries_and_none_is_lost() {
+    let env = Env::with_clock(NOON);
+    let daemon = env.start_daemon();
+    set_day(&env, "100");
+    for _ in 0..11 {
+        assert_eq!(ask(&env, "s", "101"), 1);
+    }
+    let denied = acts(&env, &["--decision", "denied", "--session", "s"]);
+    // The first, and whenever there are twice as many: 1, 2, 4, 8.
+    assert_eq!(denied.len(), 4, "{denied:#?}");
+    assert_eq!((&denied[3]["times"], &denied[0]["times"]), (&1.into(), &8.into()));
+    assert_eq!(denied[0]["binding"]["budget"], "day");
+    // The rest is told of when the daemon stops.
+    daemon.stop();
+    let daemon = env.start_daemon();
+    let denied = acts(&env, &["--decision", "denied"]);
+    let sum: u64 = denied.iter().filter_map(|act| act["count"].as_u64()).sum();
+    assert_eq!((sum, &denied[0]["times"]), (11, &11.into()));
+    // And counting goes on where it stopped.
+    assert_eq!(ask(&env, "s", "101"), 1);
+    env.set_clock(NOON + 120_000);
+    assert_eq!(
+        ask(&env, "s", "1"),
+        0,
+        "somebody else asks, which is when what is due is written"
+    );
+    let denied = acts(&env, &["--decision", "denied", "-n", "1"]);
+    assert_eq!(
+        (&denied[0]["count"], &denied[0]["times"]),
+        (&1.into(), &12.into())
+    );
+    env.ctl(&["audit", "verify"]).success();
+    daemon.stop();
+}
+
+#[test]
+fn a_stopped_session_may_go_on_while_others_stay_stopped() {
+    let env = Env::with_clock(NOON);
+    let daemon = env.start_daemon();
+    set_day(&env, "100");
+    assert_eq!(ask(&env, "mine", "100"), 0);
+    assert_eq!((ask(&env, "mine", "10"), ask(&env, "other", "10")), (1, 1));
+    let lift = [
+        "budget",
+        "lift",
+        "day",
+        "--tokens",
+        "15",
+        "--session",
+        "mine",
+        "--reason",
+        "the demo",
+    ];
+    let shown = env.ctl(&lift).success().stdout;
+    assert!(
+        shown.contains("session mine") && shown.contains("the demo"),
+        "{shown}"
+    );
+    assert_eq!((ask(&env, "mine", "10"), ask(&env, "other", "1")), (0, 1));
+    assert_eq!(ask(&env, "mine", "10"), 1, "only by so much");
+    let state = env.ctl_json(&["budget", "show", "day"]);
+    let lifted = &state["lifts"][0];
+    assert_eq!(
+        (&lifted["session"], &lifted["tokens"], &lifted["reason"]),
+        (&"mine".into(), &15.into(), &"the demo".into())
+    );
+    assert!(
+        lifted["by"].as_str().is_some_and(|by| by.contains("tokmonctl")),
+        "{lifted}"
+    );
+    assert_eq!(lifted["until"], "2026-11-21T00:00:00.000Z");
+    assert_eq!(state["overdraft_tokens"], 0, "what was approved is no overdraft");
+    // Taken back early.
+    env.ctl(&["budget", "unlift", "day", "--session", "other"])
+        .exits(66);
+    env.ctl(&["budget", "unlift", "day", "--session", "mine"])
+        .success();
+    assert_eq!(ask(&env, "mine", "1"), 1);
+    env.ctl(&["budget", "unlift", "day"])
+        .exits(66)
+        .complains(&["day"]);
+    // By itself: when the window is over there is nothing lifted.
+    env.ctl(&["budget", "lift", "day", "--session", "mine"]).success();
+    assert_eq!((ask(&env, "mine", "500"), ask(&env, "other", "1")), (0, 1));
+    env.set_clock(NOON + 13 * 60 * 60 * 1000);
+    let state = env.ctl_json(&["budget", "show", "day"]);
+    assert_eq!(state["lifts"], serde_json::json!([]));
+    assert_eq!(ask(&env, "mine", "101"), 1);
+    let kinds = acts(
+        &env,
+        &["--decision", "budget_lifted", "--decision", "budget_unlifted"],
+    );
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|act| (act["decision"].clone(), act["reason"].clone()))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("budget_lifted".into(), Value::Null),
+            ("budget_unlifted".into(), Value::Null),
+            ("budget_lifted".into(), "the demo".into())
+        ]
+    );
+    daemon.stop();
+}

@@ -115,7 +115,8 @@ fn as_json(act: &Act) -> Value {
         "usage": act.usage.as_ref().map_or(Value::Null, to_json::tokens),
         "tokens": act.tokens, "usd": to_json::money(act.usd.as_ref()), "requests": act.requests,
         "would_deny": act.would_deny, "until": to_json::time(act.until_ms),
-        "subject": named(&act.subject), "text": act.text,
+        "subject": named(&act.subject), "reason": named(&act.reason), "text": act.text,
+        "count": act.count, "times": act.times,
     })
 }
 
@@ -146,6 +147,10 @@ fn draw(acts: &[Act], zone: &TimeZone, screen: &Screen) -> String {
             let program = by.client.split(' ').next().unwrap_or_default();
             format!("{} {program} {}", by.user, by.pid)
         });
+        let what = match act.reason.as_str() {
+            "" => act.text.clone(),
+            reason => format!("{} – {reason}", act.text),
+        };
         table.row(
             look,
             vec![
@@ -154,7 +159,7 @@ fn draw(acts: &[Act], zone: &TimeZone, screen: &Screen) -> String {
                 act.budget.clone(),
                 act.agent.clone(),
                 act.session.clone(),
-                act.text.clone(),
+                what,
                 by,
             ],
         );

@@ -2,6 +2,7 @@
 
 mod apply;
 pub(crate) mod claim;
+mod lift;
 mod session;
 
 pub(crate) use claim::binding as binding_json;
@@ -10,8 +11,8 @@ use clap::Subcommand;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokmon_client::v1::{
-    Budget, BudgetState, Filter, GetBudgetRequest, LiftBudgetRequest, ListBudgetsRequest, Money,
-    RemoveBudgetRequest, SetBudgetRequest, TokenWeights,
+    Budget, BudgetState, Filter, GetBudgetRequest, ListBudgetsRequest, Money, RemoveBudgetRequest,
+    SetBudgetRequest, TokenWeights,
 };
 
 use crate::context::Context;
@@ -49,7 +50,9 @@ enum Verb {
     /// Make the budgets those of a TOML file
     Apply(apply::Args),
     /// Raise a limit for a while; without an amount, by as much as it takes
-    Lift(LiftArgs),
+    Lift(lift::Args),
+    /// Take back what was lifted, before its time
+    Unlift(lift::Back),
     /// Whether something could be reserved now; nothing changes
     Check(Box<claim::Ask>),
     /// Reserve before spending: exit code 0 when granted, 1 when denied
@@ -63,24 +66,6 @@ enum Verb {
         /// The reservation
         id: String,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct LiftArgs {
-    /// The budget
-    name: String,
-    /// By so many dollars
-    #[arg(long, value_name = "USD", value_parser = parse_dollars, allow_negative_numbers = true)]
-    usd: Option<Money>,
-    /// By so many tokens
-    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
-    tokens: u64,
-    /// By so many calls
-    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
-    requests: u64,
-    /// For so long, e.g. 30m [default: until the window ends]
-    #[arg(long = "for", value_name = "DURATION", value_parser = claim::duration)]
-    time: Option<i64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -222,17 +207,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Verb::Extend(more) => return claim::extend(more, &client, context).await,
         Verb::Settle(spent) => return claim::settle(spent, &client, context).await,
         Verb::Release { id } => return claim::release(id, &client, context).await,
-        Verb::Lift(lift) => {
-            let until = |ms: i64| jiff::Timestamp::now().as_millisecond().saturating_add(ms);
-            let request = LiftBudgetRequest {
-                name: lift.name.clone(),
-                tokens: lift.tokens,
-                usd: lift.usd,
-                requests: lift.requests,
-                until_ms: lift.time.map_or(0, until),
-            };
-            vec![client.lift_budget(request).await?]
-        }
+        Verb::Lift(args) => vec![lift::lift(args, &client).await?],
+        Verb::Unlift(args) => vec![lift::unlift(args, &client).await?],
         Verb::Set(limits) => {
             let set = client
                 .set_budget(SetBudgetRequest {
@@ -340,6 +316,7 @@ fn as_json(s: &BudgetState) -> Value {
         "used_tokens": s.used_tokens, "used_usd": to_json::money(s.used_usd.as_ref()),
         "used_requests": s.used_requests, "percent": s.percent, "state": s.state,
         "window_start": to_json::time(s.window_start_ms), "resets_at": to_json::time(s.resets_at_ms),
+        "lifts": s.lifts.iter().map(lift::as_json).collect::<Vec<_>>(),
     })
 }
 
@@ -393,7 +370,14 @@ fn draw(states: &[BudgetState], zone: &TimeZone, screen: &Screen) -> String {
             ],
         );
     }
-    table.render(screen)
+    let mut out = table.render(screen);
+    for s in states {
+        let name = s.budget.as_ref().map_or("", |b| b.name.as_str());
+        for lifted in &s.lifts {
+            out.push_str(&screen.fold(&lift::line(name, lifted, zone), 2));
+        }
+    }
+    out
 }
 
 fn amounts(s: &BudgetState, b: &Budget) -> String {

@@ -25,6 +25,15 @@ impl Actor {
     }
 }
 
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &*self.client {
+            "" => write!(f, "{}", self.user),
+            client => write!(f, "{} with {client}", self.user),
+        }
+    }
+}
+
 fn cut(text: &str) -> Name {
     let text = text.trim();
     match text.char_indices().nth(MAX_ACTOR_CHARS) {

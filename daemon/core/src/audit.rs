@@ -17,6 +17,8 @@ pub use filter::ActFilter;
 pub enum What {
     /// A reservation was granted.
     Granted,
+    /// Reservations were refused.
+    Denied,
     /// More was granted for an open one.
     Extended,
     /// A reservation was settled with the real usage.
@@ -31,6 +33,8 @@ pub enum What {
     BudgetRemoved,
     /// A budget's limit was raised for a while.
     BudgetLifted,
+    /// What was lifted was taken back.
+    BudgetUnlifted,
     /// A budget's threshold was crossed.
     Alert,
     /// An agent's session was ended, or one was opened for calls without one.
@@ -53,8 +57,9 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 17] = [
+    pub const ALL: [What; 19] = [
         What::Granted,
+        What::Denied,
         What::Extended,
         What::Settled,
         What::Released,
@@ -62,6 +67,7 @@ impl What {
         What::BudgetSet,
         What::BudgetRemoved,
         What::BudgetLifted,
+        What::BudgetUnlifted,
         What::Alert,
         What::SessionReset,
         What::PriceSet,
@@ -77,6 +83,7 @@ impl What {
     pub fn name(self) -> &'static str {
         match self {
             What::Granted => "granted",
+            What::Denied => "denied",
             What::Extended => "extended",
             What::Settled => "settled",
             What::Released => "released",
@@ -84,6 +91,7 @@ impl What {
             What::BudgetSet => "budget_set",
             What::BudgetRemoved => "budget_removed",
             What::BudgetLifted => "budget_lifted",
+            What::BudgetUnlifted => "budget_unlifted",
             What::Alert => "alert",
             What::SessionReset => "session_reset",
             What::PriceSet => "price_set",
@@ -120,6 +128,12 @@ pub struct Act {
     pub estimate: Option<Estimate>,
     /// Until when it holds, milliseconds; 0: it does not end, or that means nothing.
     pub until_ms: i64,
+    /// Denials that the entry stands for; all counts add up to the number of denials.
+    pub count: u64,
+    /// Denials of the same kind so far.
+    pub times: u64,
+    /// Why, in the words of whoever did it.
+    pub reason: Name,
     /// A figure of that kind of act: percent of an alert, records of a purge.
     pub figure: u64,
     /// The model or file that it is about.
@@ -140,6 +154,9 @@ impl Act {
             grounds: None,
             estimate: None,
             until_ms: 0,
+            count: 0,
+            times: 0,
+            reason: "".into(),
             figure: 0,
             subject: "".into(),
         };
@@ -152,6 +169,13 @@ impl Act {
                 act.until_ms = reservation.expires_at_ms;
                 act.rests_on(grounds.clone());
                 What::Granted
+            }
+            Body::Denied(denial) => {
+                act.caller = denial.caller.clone();
+                act.estimate = Some(denial.estimate);
+                act.rests_on(Some(Box::new(denial.grounds.clone())));
+                (act.count, act.times) = (denial.count, denial.times);
+                What::Denied
             }
             Body::Extended {
                 id,
@@ -184,6 +208,8 @@ impl Act {
             }
             Body::BudgetLifted { budget, lift } => {
                 act.budget = budget.clone();
+                act.caller.session = lift.session.clone();
+                act.reason = lift.reason.clone();
                 act.until_ms = if lift.until_ms == i64::MAX {
                     0
                 } else {
@@ -196,6 +222,11 @@ impl Act {
                     ..Estimate::default()
                 });
                 What::BudgetLifted
+            }
+            Body::BudgetUnlifted { budget, session } => {
+                act.budget = budget.clone();
+                act.caller.session = session.clone();
+                What::BudgetUnlifted
             }
             Body::BudgetAlert { budget, percent, .. } => {
                 act.budget = budget.clone();

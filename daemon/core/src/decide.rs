@@ -266,6 +266,11 @@ impl Draft {
             let problem = format!("${}", lift.by.cost);
             return Err(Refusal::invalid("usd", problem, "0 to 1,000,000 dollars"));
         }
+        if lift.session.len() > MAX_NAME_BYTES {
+            let allowed = format!("at most {MAX_NAME_BYTES} bytes");
+            let problem = format!("{} bytes long", lift.session.len());
+            return Err(Refusal::invalid("session", problem, allowed));
+        }
         let resets = account.view(now_ms).resets_at_ms;
         // Until the window ends, if nothing else was said.
         let until_ms = match lift.until_ms {
@@ -282,7 +287,37 @@ impl Draft {
         }
         Ok(Body::BudgetLifted {
             budget: name.clone(),
-            lift: Lift { until_ms, ..lift },
+            lift: Lift {
+                until_ms,
+                reason: prepare::cut_note(lift.reason),
+                ..lift
+            },
+        })
+    }
+
+    /// Takes back what was lifted, for one session or altogether.
+    ///
+    /// # Errors
+    /// There is no such budget, or nothing is lifted.
+    pub fn unlift_budget(&self, name: &Name, session: &Name, now_ms: i64) -> Result<Body, Refusal> {
+        let Some(account) = self.state.budgets.get(name) else {
+            return Err(no_budget(name));
+        };
+        if !account
+            .lifts(now_ms)
+            .any(|lift| session.is_empty() || lift.session == *session)
+        {
+            let cut = |text: &str| text.chars().take(80).collect::<String>();
+            let whose = match &**session {
+                "" => String::new(),
+                session => format!(" for session {:?}", cut(session)),
+            };
+            let what = format!("anything lifted of budget {:?}{whose}", cut(name));
+            return Err(Refusal::NotFound { what });
+        }
+        Ok(Body::BudgetUnlifted {
+            budget: name.clone(),
+            session: session.clone(),
         })
     }
 

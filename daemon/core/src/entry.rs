@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::Name;
 use crate::actor::Actor;
 use crate::budget::{End, Estimate, Grounds, Lift, Reservation};
+use crate::denial::Denial;
 use crate::money::Pico;
 use crate::observation::Observation;
 use crate::task::Allocation;
@@ -69,8 +70,17 @@ pub enum Body {
         /// By how much, until when.
         lift: Lift,
     },
+    /// What was lifted is taken back.
+    BudgetUnlifted {
+        /// The budget's name.
+        budget: Name,
+        /// For this session only; empty: all of it.
+        session: Name,
+    },
     /// A reservation was granted, and why; `None`: that is not known, the entry is an old one.
     Reserved(Box<Reservation>, Option<Box<Grounds>>),
+    /// Reservations were refused.
+    Denied(Box<Denial>),
     /// An open reservation holds another amount from here on.
     Extended {
         /// Its id.

@@ -9,7 +9,7 @@ mod memory;
 use jiff::Timestamp;
 
 use crate::Name;
-use crate::budget::{Account, Caller, Scope, Span, Standing, Unit, Unreachable};
+use crate::budget::{Account, Binding, Caller, Grounds, Scope, Span, Standing, Unit, Unreachable};
 use crate::model;
 use crate::money::{PICO_PER_USD, Pico};
 use crate::state::State;
@@ -78,6 +78,8 @@ impl Verdict {
 pub struct Refused {
     /// The budget in the way.
     pub budget: Name,
+    /// How it stands.
+    pub grounds: Grounds,
     /// When there is room again by itself; 0: never.
     pub resets_at_ms: i64,
     /// Which budget, how it stands, when it resets and how to lift it.
@@ -116,7 +118,10 @@ pub fn refused(state: &State, question: &Question, now_ms: i64) -> Option<Refuse
 fn block(account: &Account, question: &Question, now_ms: i64) -> Option<Refused> {
     let (budget, caller) = (account.budget(), &question.caller);
     let closed = budget.unreachable == Unreachable::Deny;
-    if !budget.enforces() || account.is_lifted(now_ms) || (question.point == Point::Unknown && !closed) {
+    if !budget.enforces()
+        || account.is_lifted(&caller.session, now_ms)
+        || (question.point == Point::Unknown && !closed)
+    {
         return None;
     }
     if !may_cover(&budget.scope, caller, closed) {
@@ -131,6 +136,7 @@ fn block(account: &Account, question: &Question, now_ms: i64) -> Option<Refused>
         );
         return Some(Refused {
             budget: budget.name.clone(),
+            grounds: Grounds::refused_by(budget.name.clone(), Unit::Requests, 0),
             resets_at_ms: 0,
             message,
         });
@@ -139,8 +145,23 @@ fn block(account: &Account, question: &Question, now_ms: i64) -> Option<Refused>
     let unit = Unit::ALL
         .into_iter()
         .find(|&unit| standing.available(unit) == Some(0))?;
+    let binding = Binding {
+        budget: budget.name.clone(),
+        unit,
+        limit: standing.limits[unit as usize].unwrap_or_default(),
+        posted: standing.posted.amount(unit),
+        pending: standing.pending.amount(unit),
+        kept: 0,
+        available: 0,
+        asked: 0,
+        resets_at_ms: standing.resets_at_ms,
+    };
     Some(Refused {
         budget: budget.name.clone(),
+        grounds: Grounds {
+            binding: Some(binding),
+            would_deny: Vec::new(),
+        },
         resets_at_ms: standing.resets_at_ms,
         message: sentence(account, &standing, unit, now_ms),
     })

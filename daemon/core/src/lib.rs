@@ -9,6 +9,7 @@ pub mod blocks;
 pub mod budget;
 pub mod calibration;
 pub mod decide;
+pub mod denial;
 pub mod embedding;
 pub mod entry;
 pub mod export;

@@ -99,7 +99,7 @@ pub const MAX_WARM_SESSIONS: usize = 256;
 /// Pairs of agent and model whose bills are learned from: more than anybody uses in a year.
 pub const MAX_CALIBRATIONS: usize = 64;
 /// Budgets' limits that are raised for a while at once, per budget.
-pub const MAX_LIFTS: usize = 16;
+pub const MAX_LIFTS: usize = 64;
 /// Events of agents' hooks that are remembered by when they fired: ten agents with thirty events each.
 pub const MAX_HOOK_EVENTS: usize = 300;
 /// Sessions whose denials in a row are counted.
@@ -133,3 +133,5 @@ pub const MAX_TASKS: usize = 4_096;
 pub const MAX_COMPLETED_TASKS: usize = 1_024;
 /// Highest priority of a task: ten levels are more than anybody tells apart.
 pub const MAX_TASK_PRIORITY: u32 = 9;
+/// Runs of denials that are counted apart; those of more sessions are counted together, by budget.
+pub const MAX_DENIAL_RUNS: usize = 512;

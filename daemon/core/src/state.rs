@@ -15,6 +15,7 @@ use crate::budget::{
     Account, Budget, Counter, Crossing, End, Estimate, Habits, Lift, Reservation, Reservations, Used, Weights,
 };
 use crate::calibration::{Bill, Calibrations};
+use crate::denial::{Denials, SavedRun};
 use crate::entry::{AmendReason, Body, Entry, Record};
 use crate::price::{Origin, PriceBook, PriceRow};
 use crate::session::Sessions;
@@ -53,7 +54,7 @@ pub struct State {
     pub habits: Arc<Habits>,
     /// What bills taught, for estimates.
     pub calibrations: Arc<Calibrations>,
-    /// When the next open reservation expires.
+    /// When the next open reservation expires, or denials are to be told of.
     pub next_expiry_ms: Option<i64>,
     /// How many reservations are open.
     pub open_reservations: usize,
@@ -72,6 +73,7 @@ pub struct Draft {
     pub state: State,
     /// Open reservations, and the last that have ended.
     pub reservations: Reservations,
+    pub(crate) denials: Denials,
     pub(crate) recent: Recent,
     pub(crate) rules: Arc<Rules>,
 }
@@ -97,6 +99,8 @@ struct Checkpoint {
     reservations: crate::budget::SavedReservations,
     #[serde(default)]
     tasks: Vec<Task>,
+    #[serde(default)]
+    denials: Vec<SavedRun>,
 }
 
 /// A budget with what its running windows had used, as an entry and as part of a checkpoint.
@@ -141,6 +145,7 @@ impl Draft {
                 last_recorded_ms: 0,
             },
             reservations: Reservations::default(),
+            denials: Denials::default(),
             recent: Recent::default(),
             rules,
         }
@@ -163,6 +168,7 @@ impl Draft {
         draft.state.calibrations = Arc::new(saved.calibrations);
         draft.reservations = Reservations::load(saved.reservations);
         draft.state.tasks = Arc::new(Tasks::load(saved.tasks));
+        draft.denials = Denials::load(saved.denials);
         draft.count_reservations();
         for entry in saved.budgets {
             draft.set_budget(entry);
@@ -195,6 +201,7 @@ impl Draft {
             calibrations: (*state.calibrations).clone(),
             reservations: self.reservations.save(),
             tasks: state.tasks.save(),
+            denials: self.denials.save(),
         };
         // Only maps with keys that are no text can fail to become JSON, and there is none.
         serde_json::to_vec(&saved).unwrap_or_default()
@@ -228,8 +235,25 @@ impl Draft {
             }
             Body::BudgetLifted { budget, lift } => {
                 if let Some(account) = state.budgets.get_mut(budget) {
-                    Arc::make_mut(account).lift(*lift, entry.recorded_at_ms);
+                    let mut lift = lift.clone();
+                    lift.at_ms = entry.recorded_at_ms;
+                    lift.who = entry
+                        .by
+                        .as_deref()
+                        .map(ToString::to_string)
+                        .unwrap_or_default()
+                        .into();
+                    Arc::make_mut(account).lift(lift, entry.recorded_at_ms);
                 }
+            }
+            Body::BudgetUnlifted { budget, session } => {
+                if let Some(account) = state.budgets.get_mut(budget) {
+                    Arc::make_mut(account).unlift(session);
+                }
+            }
+            Body::Denied(denial) => {
+                self.denials.told(denial);
+                self.count_reservations();
             }
             Body::Reserved(reservation, _) => self.reserved(reservation, entry.recorded_at_ms),
             Body::Extended {
@@ -354,9 +378,10 @@ impl Draft {
         }
     }
 
-    fn count_reservations(&mut self) {
+    pub(crate) fn count_reservations(&mut self) {
         self.state.open_reservations = self.reservations.len();
-        self.state.next_expiry_ms = self.reservations.next_expiry_ms();
+        let (expiry, due) = (self.reservations.next_expiry_ms(), self.denials.next_due_ms());
+        self.state.next_expiry_ms = expiry.into_iter().chain(due).min();
     }
 
     pub(crate) fn account(&self, budget: Budget, counters: Vec<Counter>) -> Account {

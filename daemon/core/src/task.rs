@@ -322,7 +322,7 @@ pub(crate) fn rooms<'a>(
                 unit,
                 limit,
                 kept: kept.amount(unit),
-                asked: if account.is_lifted(now_ms) {
+                asked: if account.is_lifted(&wanted.session, now_ms) {
                     0
                 } else {
                     asked.amount(unit)

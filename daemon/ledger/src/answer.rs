@@ -156,6 +156,8 @@ pub(crate) enum Change {
     LiftBudget(Name, tokmon_core::budget::Lift),
     /// Learns from bills.
     Learn(Vec<tokmon_core::calibration::Bill>),
+    /// Takes back what was lifted: the budget, and the session if it was for one.
+    UnliftBudget(Name, Name),
     /// Sets prices.
     SetPrices(Vec<PriceRow>),
     /// Removes the user's price of a model.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokmon_core::actor::Actor;
+use tokmon_core::budget::{Caller, Grounds};
 use tokmon_core::id::Key;
 use tokmon_core::observation::Observation;
 
@@ -26,6 +27,8 @@ pub(crate) enum Quick {
     Change(Change, By, Reply<Changed>),
     /// Claims on budgets, each by itself and in order. What has expired is ended first; so are claims of none.
     Claim(Vec<Claim>, By, Reply<Claims>),
+    /// Take note of a denial that was decided from the published state. Nobody waits for it.
+    Denied(Box<(Caller, Grounds)>, By),
 }
 
 /// What became of claims, each by itself.
@@ -57,7 +60,7 @@ impl Quick {
         match self {
             Quick::Record(calls, _) => calls.len(),
             Quick::Claim(claims, ..) => claims.len(),
-            Quick::Change(..) => 1,
+            Quick::Change(..) | Quick::Denied(..) => 1,
         }
     }
 
@@ -67,6 +70,7 @@ impl Quick {
             Quick::Record(_, reply) => drop(reply.send(Err(error))),
             Quick::Change(_, _, reply) => drop(reply.send(Err(error))),
             Quick::Claim(_, _, reply) => drop(reply.send(Err(error))),
+            Quick::Denied(..) => {}
         }
     }
 }

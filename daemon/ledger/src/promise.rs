@@ -1,7 +1,7 @@
 //! Asking before spending: check, reserve, extend, settle, release, and what expires.
 
 use tokio::sync::watch;
-use tokmon_core::budget::{Ask, Decision, Lift, decide};
+use tokmon_core::budget::{Ask, Caller, Decision, Grounds, Lift, decide};
 use tokmon_core::limits::MAX_RESERVATION_BATCH;
 use tokmon_core::refusal::Refusal;
 
@@ -31,7 +31,7 @@ impl Ledger {
 
     /// Whether an open reservation's time is over: what it holds still counts until [`Ledger::expire`].
     pub fn has_expired(&self) -> bool {
-        let next = self.state().next_expiry_ms;
+        let next = *self.shared().expiry.borrow();
         next.is_some_and(|next| next <= self.shared().clock.now_ms())
     }
 
@@ -56,9 +56,28 @@ impl Ledger {
         self.claim(Vec::new()).await.map(drop)
     }
 
+    /// Takes note of a denial that somebody decided by himself from [`Ledger::state`], without waiting until it is
+    /// durable. When too much waits already, or the ledger is being closed, it is not counted.
+    pub fn note_denied(&self, caller: Caller, grounds: Grounds) {
+        let denied = Quick::Denied(Box::new((caller, grounds)), self.actor());
+        if let Err(error) = self.shared().lanes.push_quick(denied) {
+            tracing::debug!(%error, "a denial was not counted");
+        }
+    }
+
     /// When the next open reservation expires, and whenever that changes.
     pub fn watch_expiry(&self) -> watch::Receiver<Option<i64>> {
         self.shared().expiry.subscribe()
+    }
+
+    /// Takes back what was lifted before its time: for one session, or everything.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`]; `Refused` with `NotFound` when nothing is lifted.
+    pub async fn unlift_budget(&self, name: &str, session: &str) -> Result<(), LedgerError> {
+        self.change(Change::UnliftBudget(name.into(), session.into()))
+            .await
+            .map(drop)
     }
 
     /// Raises a budget's limit by an amount, or altogether, until an instant; 0: until its window ends.

@@ -76,14 +76,19 @@ impl Shared {
     /// Shows a new state and wakes the followers.
     pub(crate) fn publish(&self, state: &State) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state.clone());
-        self.expiry.send_if_modified(|next| {
-            let moved = *next != state.next_expiry_ms;
-            *next = state.next_expiry_ms;
-            moved
-        });
+        self.arm(state.next_expiry_ms);
         self.tail.send_if_modified(|tail| {
             let moved = tail.last_seq != state.last_seq;
             tail.last_seq = state.last_seq;
+            moved
+        });
+    }
+
+    /// Says when something is due next.
+    pub(crate) fn arm(&self, due_ms: Option<i64>) {
+        self.expiry.send_if_modified(|next| {
+            let moved = *next != due_ms;
+            *next = due_ms;
             moved
         });
     }

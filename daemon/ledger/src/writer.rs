@@ -6,6 +6,7 @@
 
 mod answers;
 mod batch;
+mod change;
 mod claims;
 mod recover;
 mod swap;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokmon_core::entry::Entry;
 use tokmon_core::limits::{CHECKPOINT_ENTRIES, PURGE_CHUNK};
 use tokmon_core::state::Draft;
 
@@ -24,7 +26,7 @@ use crate::error::LedgerError;
 use crate::lanes::Taken;
 use crate::ops::{Bulk, Reply};
 use crate::shared::Shared;
-use crate::store::{Batch, Cut, Store, StoreError};
+use crate::store::{Batch, Cut, Staged, Store, StoreError};
 use answers::Answer;
 use batch::Turn;
 
@@ -122,6 +124,7 @@ impl Writer {
                 break;
             }
         }
+        self.tell_all();
         self.save();
     }
 
@@ -132,6 +135,31 @@ impl Writer {
         }
         if let Err(error) = self.checkpoint() {
             tracing::warn!(%error, "the state was not saved; the next start takes longer");
+        }
+    }
+
+    /// Writes what is counted and was not told of yet.
+    fn tell_all(&mut self) {
+        let now_ms = self.shared.clock.now_ms().max(self.draft.state.last_recorded_ms);
+        let mut batch = Batch::default();
+        for body in self.draft.untold() {
+            let entry = Entry {
+                seq: self.draft.state.last_seq + 1,
+                recorded_at_ms: now_ms,
+                by: None,
+                body,
+            };
+            self.draft.apply(&entry, None);
+            batch.entries.push(Staged {
+                entry,
+                previous: None,
+            });
+        }
+        if batch.entries.is_empty() {
+            return;
+        }
+        if let Err(error) = self.append(&batch) {
+            tracing::warn!(%error, "the last denials were not counted");
         }
     }
 
@@ -221,6 +249,8 @@ impl Writer {
             }
             self.shared.publish(&self.draft.state);
         }
+        // Denials that are counted and not written yet are due some time, too.
+        self.shared.arm(self.draft.state.next_expiry_ms);
         answers::deliver(answers, &self.shared);
         Ok(())
     }

@@ -81,5 +81,8 @@ fn act(act: &Act) -> v1::Act {
         until_ms: act.until_ms,
         text: act.text(),
         subject: act.subject.to_string(),
+        count: act.count,
+        times: act.times,
+        reason: act.reason.to_string(),
     }
 }

@@ -43,6 +43,7 @@ impl Budgets {
             overdraft_tokens: view.standing.overdraft.tokens,
             overdraft_usd: Some(convert::money(view.standing.overdraft.cost)),
             overdraft_requests: view.standing.overdraft.requests,
+            lifts: account.lifts(self.0.clock.now_ms()).map(lift_out).collect(),
         }
     }
 }
@@ -141,6 +142,9 @@ impl BudgetService for Budgets {
                 requests: request.requests,
             },
             until_ms: request.until_ms,
+            session: request.session.as_str().into(),
+            reason: request.reason.trim().into(),
+            ..Lift::default()
         };
         ledger
             .lift_budget(&request.name, lift)
@@ -154,6 +158,7 @@ impl BudgetService for Budgets {
         &self,
         request: Request<v1::SetSessionBudgetRequest>,
     ) -> Result<Response<v1::SessionBudget>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let request = request.into_inner();
         session_named(&request.session)?;
         let or = |limit: u64, default: u64| if limit == 0 { default } else { limit };
@@ -165,8 +170,7 @@ impl BudgetService for Budgets {
         };
         let unreachable = Unreachable::parse(&request.unreachable).map_err(|r| status::refusal(&r))?;
         let budgets = session_budgets(&request.session, &limits, &request.timezone.into(), unreachable);
-        self.0
-            .ledger
+        ledger
             .set_budgets(budgets.to_vec())
             .await
             .map_err(status::ledger)?;
@@ -181,6 +185,19 @@ impl BudgetService for Budgets {
         let session = request.into_inner().session;
         session_named(&session)?;
         self.session_budget(session).map(Response::new)
+    }
+
+    async fn unlift(
+        &self,
+        request: Request<v1::UnliftBudgetRequest>,
+    ) -> Result<Response<v1::BudgetState>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
+        let v1::UnliftBudgetRequest { name, session } = request.into_inner();
+        ledger
+            .unlift_budget(&name, &session)
+            .await
+            .map_err(status::ledger)?;
+        self.get(Request::new(v1::GetBudgetRequest { name })).await
     }
 
     async fn check(
@@ -235,6 +252,23 @@ impl BudgetService for Budgets {
         self.claim_many(&ledger, request.into_inner())
             .await
             .map(Response::new)
+    }
+}
+
+fn lift_out(lift: &Lift) -> v1::Lift {
+    v1::Lift {
+        tokens: lift.by.tokens,
+        usd: Some(convert::money(lift.by.cost)),
+        requests: lift.by.requests,
+        until_ms: if lift.until_ms == i64::MAX {
+            0
+        } else {
+            lift.until_ms
+        },
+        session: lift.session.to_string(),
+        reason: lift.reason.to_string(),
+        who: lift.who.to_string(),
+        at_ms: lift.at_ms,
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) fn follow(entry: &Entry, rules: &WasteRules) -> v1::FollowResponse {
             at_ms: entry.recorded_at_ms,
         })),
         Body::BudgetLifted { .. } => Some(other("budget_lifted")),
+        Body::BudgetUnlifted { .. } => Some(other("budget_unlifted")),
+        Body::Denied(_) => Some(other("denied")),
         Body::Reserved(..) => Some(other("reserved")),
         Body::Extended { .. } => Some(other("extended")),
         Body::Resolved { end, .. } => Some(other(end.name())),

@@ -11,7 +11,7 @@ use tokmon_proto::v1::hook_service_server::HookService;
 use tonic::{Request, Response, Status};
 use tracing::warn;
 
-use super::status;
+use super::{actor, status};
 use crate::context::Context;
 
 /// Answers from the ledger's state; a hook never waits for the disk.
@@ -24,6 +24,7 @@ impl HookService for Hooks {
         request: Request<v1::AskHookRequest>,
     ) -> Result<Response<v1::AskHookResponse>, Status> {
         let app = &self.0;
+        let ledger = actor::ledger(app, &request);
         let mut question = question(request.into_inner())?;
         if app.ledger.has_expired() {
             // What is held beyond its time would be in the way. When it cannot be ended it still is held.
@@ -43,6 +44,8 @@ impl HookService for Hooks {
                 ..Default::default()
             }));
         };
+        // Counted in the ledger too, without making the hook wait for the disk.
+        ledger.note_denied(question.caller.clone(), refused.grounds.clone());
         if denials == hook::STOP_AFTER {
             let Caller { agent, session, .. } = &question.caller;
             warn!(%agent, %session, budget = %refused.budget, denials, "a session goes on asking after it was denied");

@@ -75,6 +75,7 @@ fn sentences_say_what_was_done() {
                     ..Used::default()
                 },
                 until_ms: i64::MAX,
+                ..Lift::default()
             },
         })
     };

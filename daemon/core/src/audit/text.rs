@@ -13,6 +13,10 @@ impl Act {
         };
         match self.what {
             What::Granted => granted(),
+            What::Denied if self.times > 1 => {
+                format!("{} times so far, {}", grouped(self.times.into()), granted())
+            }
+            What::Denied => granted(),
             What::Extended => format!("now {}", granted()),
             What::Settled => "settled with what was used".to_owned(),
             What::Released => "given back unused".to_owned(),
@@ -21,6 +25,7 @@ impl Act {
             What::BudgetRemoved => "removed".to_owned(),
             What::BudgetLifted if self.is_whole() => "by as much as it takes".to_owned(),
             What::BudgetLifted => format!("by {}", self.amount()),
+            What::BudgetUnlifted => "taken back".to_owned(),
             What::Alert => format!("at {} %", self.figure),
             What::SessionReset => "a new session".to_owned(),
             What::PriceSet => plural(self.figure.into(), "price"),

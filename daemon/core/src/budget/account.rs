@@ -74,15 +74,29 @@ pub struct Counter {
 }
 
 /// A limit that was raised for a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Lift {
     /// By how much; all zero: by as much as it takes.
     pub by: Used,
     /// Until when.
     pub until_ms: i64,
+    /// For this session only; empty: for all.
+    pub session: Name,
+    /// Why, in the words of whoever did it.
+    pub reason: Name,
+    /// Who did it. Known from the entry.
+    pub who: Name,
+    /// When. Known from the entry.
+    pub at_ms: i64,
 }
 
 impl Lift {
+    /// Whether it holds for a call of some session.
+    fn is_for(&self, session: &str) -> bool {
+        self.session.is_empty() || *self.session == *session
+    }
+
     pub(super) fn is_whole(&self) -> bool {
         self.by == Used::default()
     }
@@ -175,6 +189,22 @@ impl Account {
     pub(crate) fn lift(&mut self, lift: Lift, now_ms: i64) {
         self.lifts.retain(|lift| lift.until_ms > now_ms);
         self.lifts.push(lift);
+    }
+
+    /// Takes back what was lifted: all of it, or what was lifted for one session.
+    pub(crate) fn unlift(&mut self, session: &str) {
+        self.lifts
+            .retain(|lift| !session.is_empty() && *lift.session != *session);
+    }
+
+    /// What is lifted now.
+    pub fn lifts(&self, now_ms: i64) -> impl Iterator<Item = &Lift> {
+        self.lifts.iter().filter(move |lift| lift.until_ms > now_ms)
+    }
+
+    /// What is lifted now for a session.
+    pub(super) fn lifts_for<'a>(&'a self, session: &'a str, now_ms: i64) -> impl Iterator<Item = &'a Lift> {
+        self.lifts(now_ms).filter(move |lift| lift.is_for(session))
     }
 
     /// How many times its limit is raised now.
@@ -271,8 +301,10 @@ impl Account {
             return;
         }
         let standing = self.standing_with(at, now_ms);
+        // What was lifted for a session may be used by it, so it is no overdraft.
+        let limits = self.limits_with(self.lifts(now_ms));
         let past = |unit| {
-            let limit = standing.limits[unit as usize]?;
+            let limit = limits[unit as usize]?;
             let past = standing.taken(unit) - limit - standing.overdraft.amount(unit);
             (past > 0).then_some(past)
         };

@@ -58,6 +58,26 @@ pub struct Grounds {
     pub would_deny: Vec<Name>,
 }
 
+impl Grounds {
+    /// A refusal of which no more is known.
+    pub fn refused_by(budget: Name, unit: Unit, resets_at_ms: i64) -> Grounds {
+        Grounds {
+            binding: Some(Binding {
+                budget,
+                unit,
+                limit: 0,
+                posted: 0,
+                pending: 0,
+                kept: 0,
+                available: 0,
+                asked: 0,
+                resets_at_ms,
+            }),
+            would_deny: Vec::new(),
+        }
+    }
+}
+
 impl Decision {
     /// What it rests on.
     pub fn grounds(&self) -> Grounds {
@@ -157,7 +177,7 @@ fn meetings<'a>(
     let mut met = Vec::new();
     for account in state.budgets.values() {
         let budget = account.budget();
-        if !budget.scope.covers(caller) || account.is_lifted(now_ms) {
+        if !budget.scope.covers(caller) || account.is_lifted(&caller.session, now_ms) {
             continue;
         }
         let mut standing = account.standing(&caller.place(at_ms), now_ms);

@@ -1,7 +1,7 @@
 //! How a budget stands: what was used, held and is left, for people and for decisions.
 
 use super::counters::At;
-use super::{Account, Place, Span, Used};
+use super::{Account, Lift, Place, Span, Used};
 
 /// What a budget can limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +125,12 @@ impl Account {
 
     /// How the budget stands for a call at some place.
     pub fn standing(&self, place: &Place<'_>, now_ms: i64) -> Standing {
+        let mut standing = self.standing_at(place, now_ms);
+        standing.limits = self.limits_with(self.lifts_for(place.session, now_ms));
+        standing
+    }
+
+    fn standing_at(&self, place: &Place<'_>, now_ms: i64) -> Standing {
         if matches!(self.budget().window, Span::Rolling(_)) {
             return self.rolling(now_ms);
         }
@@ -196,27 +202,34 @@ impl Account {
         self.standing_with(at, now_ms).posted
     }
 
-    /// The limits in force: as set, and raised by what was lifted.
+    /// The limits in force for everybody: as set, and raised by what was lifted.
     pub(super) fn limits(&self, now_ms: i64) -> [Option<i128>; 3] {
+        self.limits_with(self.lifts_for("", now_ms))
+    }
+
+    /// The limits with some lifts.
+    pub(super) fn limits_with<'a>(&self, lifts: impl Iterator<Item = &'a Lift>) -> [Option<i128>; 3] {
         let budget = self.budget();
         let set = [
             budget.limit_tokens.into(),
             budget.limit_usd.0,
             budget.limit_requests.into(),
         ];
-        let lifts = || self.lifts.iter().filter(|lift| lift.until_ms > now_ms);
+        let mut lifted = [0_i128; 3];
+        for lift in lifts {
+            for unit in Unit::ALL {
+                lifted[unit as usize] = lifted[unit as usize].saturating_add(lift.by.amount(unit));
+            }
+        }
         Unit::ALL.map(|unit| {
             let limit: i128 = set[unit as usize];
-            let lifted: i128 = lifts().map(|lift| lift.by.amount(unit)).sum();
-            (limit > 0).then(|| limit.saturating_add(lifted))
+            (limit > 0).then(|| limit.saturating_add(lifted[unit as usize]))
         })
     }
 
-    /// Whether the limit is lifted altogether for a while.
-    pub fn is_lifted(&self, now_ms: i64) -> bool {
-        self.lifts
-            .iter()
-            .any(|lift| lift.until_ms > now_ms && lift.is_whole())
+    /// Whether the limit is lifted altogether for a while, for calls of a session.
+    pub fn is_lifted(&self, session: &str, now_ms: i64) -> bool {
+        self.lifts_for(session, now_ms).any(Lift::is_whole)
     }
 
     /// The highest used share of the limits.

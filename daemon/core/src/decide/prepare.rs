@@ -140,7 +140,7 @@ fn tidy(place: &mut Option<Arc<Place>>) {
     }
 }
 
-fn cut_note(note: Name) -> Name {
+pub(super) fn cut_note(note: Name) -> Name {
     match note.char_indices().nth(MAX_CONTEXT_CHARS) {
         Some((at, _)) => note[..at].into(),
         None => note,

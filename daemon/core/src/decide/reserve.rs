@@ -1,7 +1,7 @@
 //! Decisions about reservations: reserve, extend, settle, release, expire.
 
 use crate::Name;
-use crate::budget::{self, Ask, Decision, End, Estimate, Held, Reservation};
+use crate::budget::{self, Ask, Caller, Decision, End, Estimate, Grounds, Held, Reservation};
 use crate::entry::Body;
 use crate::id::Key;
 use crate::limits::MAX_RESERVATIONS;
@@ -24,8 +24,8 @@ pub(super) const NO_MODEL: &str = "unknown";
 pub enum Reserved {
     /// It was asked before; nothing is written. How it has ended, if it has.
     Known(Reservation, Option<End>),
-    /// There is no room; nothing is written.
-    Denied(Decision),
+    /// There is no room. Who asked, for the count of denials.
+    Denied(Decision, Box<Caller>),
     /// These are written, in order.
     Written {
         /// The session that is opened for it, and the reservation.
@@ -105,7 +105,11 @@ impl Draft {
         let opened = self.place_ask_in_session(&mut ask, now_ms);
         let decision = budget::decide(&self.state, &ask, now_ms);
         if !decision.granted {
-            return Ok(Reserved::Denied(decision));
+            // The session that would have been opened for it does not exist.
+            if opened.is_some() {
+                ask.caller.session = "".into();
+            }
+            return Ok(Reserved::Denied(decision, Box::new(ask.caller)));
         }
         let reservation = Reservation {
             id: ask.id.clone(),
@@ -164,7 +168,7 @@ impl Draft {
         let held = Some((&open.estimate, open.at_ms));
         let decision = budget::weigh(&self.state, &ask, estimate, held, now_ms);
         if !decision.granted {
-            return Ok(Reserved::Denied(decision));
+            return Ok(Reserved::Denied(decision, Box::new(ask.caller)));
         }
         let mut reservation = (**open).clone();
         reservation.estimate = estimate;
@@ -254,13 +258,39 @@ impl Draft {
         }
     }
 
-    /// The ends of the reservations whose time is over.
+    /// Counts a denial, and says what is written of it now.
+    pub fn denied(
+        &mut self,
+        caller: &Caller,
+        estimate: Estimate,
+        grounds: Grounds,
+        now_ms: i64,
+    ) -> Vec<Body> {
+        let told = self.denials.add(caller, estimate, grounds, now_ms);
+        self.count_reservations();
+        told.into_iter()
+            .map(|denial| Body::Denied(Box::new(denial)))
+            .collect()
+    }
+
+    /// All denials that are not told of yet, for the last word before the ledger is closed.
+    pub fn untold(&self) -> Vec<Body> {
+        let denials = self.denials.due(i64::MAX).into_iter();
+        denials.map(|denial| Body::Denied(Box::new(denial))).collect()
+    }
+
+    /// The ends of the reservations whose time is over, and the denials that are to be told of.
     pub fn expire(&self, now_ms: i64) -> Vec<Body> {
         if self.state.next_expiry_ms.is_none_or(|next| next > now_ms) {
             return Vec::new();
         }
+        let denied = self.denials.due(now_ms).into_iter();
+        let denied = denied.map(|denial| Body::Denied(Box::new(denial)));
         let due = self.reservations.due(now_ms);
-        due.into_iter().map(|open| ended(open, End::Expired)).collect()
+        due.into_iter()
+            .map(|open| ended(open, End::Expired))
+            .chain(denied)
+            .collect()
     }
 }
 

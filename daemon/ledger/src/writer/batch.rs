@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokmon_core::budget::{Budget, Crossing};
+use tokmon_core::budget::Crossing;
 use tokmon_core::decide::{self, Held, Manner, Recorded};
 use tokmon_core::entry::{AmendReason, Body, Entry, Record};
 use tokmon_core::id::Key;
@@ -14,10 +14,9 @@ use tokmon_core::refusal::Refusal;
 use tokmon_core::state::Draft;
 
 use super::answers::{Answer, Pending};
-use crate::answer::{Change, Chunk, Claim, Imported, Outcome, Receipt};
+use crate::answer::{Chunk, Claim, Imported, Outcome, Receipt};
 use crate::error::LedgerError;
 use crate::ops::{Bulk, By, Quick, Reply};
-use crate::seed;
 use crate::shared::Shared;
 use crate::store::{Batch, DropReason, Dropped, Known, Staged, Store, StoreError, record_of, same_call};
 
@@ -46,9 +45,9 @@ fn held<'a>(purged: &HashSet<Key>, key: Key, known: Option<&'a Known>) -> Held<'
 /// A batch in the making.
 pub(crate) struct Turn<'a> {
     pub(super) draft: &'a mut Draft,
-    shared: &'a Arc<Shared>,
+    pub(super) shared: &'a Arc<Shared>,
     pub(super) now_ms: i64,
-    batch: Batch,
+    pub(super) batch: Batch,
     answers: Vec<Answer>,
     /// The calls of this turn that the store knows.
     known: HashMap<Key, Known>,
@@ -56,11 +55,11 @@ pub(crate) struct Turn<'a> {
     placed: HashMap<Key, usize>,
     /// The calls of this turn whose record has been purged.
     purged: HashSet<Key>,
-    trouble: Option<StoreError>,
+    pub(super) trouble: Option<StoreError>,
     /// Who asks for what is decided now.
     pub(super) by: By,
     /// The state is saved with this batch: a purge takes away the entries that a replay would need.
-    save_after: bool,
+    pub(super) save_after: bool,
 }
 
 impl<'a> Turn<'a> {
@@ -76,7 +75,7 @@ impl<'a> Turn<'a> {
             match op {
                 Quick::Record(calls, _) => keys.extend(calls.iter().map(|seen| seen.key)),
                 Quick::Claim(claims, ..) => keys.extend(claims.iter().filter_map(Claim::key)),
-                Quick::Change(..) => {}
+                Quick::Change(..) | Quick::Denied(..) => {}
             }
         }
         match bulk {
@@ -143,6 +142,7 @@ impl<'a> Turn<'a> {
                 let owed = self.claims(claims, by);
                 self.answers.push(Answer::Claim(reply, owed));
             }
+            Quick::Denied(denied, by) => self.denied(&denied.0, denied.1, by),
             Quick::Change(change, by, reply) => match self.change(change) {
                 Ok(bodies) => {
                     self.by = by;
@@ -395,71 +395,6 @@ impl<'a> Turn<'a> {
             }
         }
         changed
-    }
-
-    fn change(&mut self, change: Change) -> Result<Vec<Body>, LedgerError> {
-        let (draft, now_ms) = (&*self.draft, self.now_ms);
-        let body = match change {
-            Change::ResetSession(agent) => draft.reset_session(&agent, now_ms)?,
-            Change::RemoveBudget(name) => draft.remove_budget(&name)?,
-            Change::LiftBudget(name, lift) => draft.lift_budget(&name, lift, now_ms)?,
-            Change::Learn(bills) => return Ok(draft.learn(bills, now_ms)?.into_iter().collect()),
-            Change::SetPrices(rows) => draft.set_prices_body(&rows)?,
-            Change::RemovePrice(provider, model) => draft.remove_price(&provider, &model)?,
-            Change::SetBudgets(budgets) => {
-                return budgets
-                    .into_iter()
-                    .map(|budget| self.set_budget(budget))
-                    .collect();
-            }
-            Change::Repriced(records) => Body::Repriced { records },
-            Change::Purge(cut) => {
-                let counted = self.shared.slot.read(|store| Ok(store.count_before(&cut)?));
-                let records = self.tell(counted)?;
-                match self.draft.purge(cut.horizon_ms, records, now_ms)? {
-                    Some(body) => {
-                        self.save_after = true;
-                        body
-                    }
-                    None => return Ok(Vec::new()),
-                }
-            }
-        };
-        Ok(vec![body])
-    }
-
-    fn set_budget(&mut self, budget: Budget) -> Result<Body, LedgerError> {
-        let now_ms = self.now_ms;
-        let mut account = self.draft.open_account(budget)?;
-        if let Some(successor) = self.draft.successor(&account) {
-            account = successor;
-        } else {
-            let seeded = self
-                .shared
-                .slot
-                .read(|store| seed::seed(store, &mut account, now_ms));
-            self.tell(seeded)?;
-            // Calls of this very batch are not in the store yet.
-            for staged in &self.batch.entries {
-                if let Body::Usage(record) | Body::Amend { record, .. } = &staged.entry.body {
-                    drop(account.apply(record, staged.previous.as_deref(), now_ms));
-                }
-            }
-        }
-        self.draft.complete_account(&mut account, now_ms);
-        Ok(self.draft.set_budget_body(&account))
-    }
-
-    /// Remembers that the store failed: what was decided on its word is void.
-    fn tell<T>(&mut self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
-        result.map_err(|error| {
-            let text = error.to_string();
-            self.trouble = Some(match error {
-                LedgerError::Store(error) => error,
-                _ => StoreError::Io(text.clone()),
-            });
-            LedgerError::Unavailable(format!("{text}; nothing was written"))
-        })
     }
 
     /// Notes the line that lost: the former one when it was replaced, else the new one.

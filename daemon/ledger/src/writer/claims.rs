@@ -1,7 +1,7 @@
 //! Claims on budgets, decided one after the other by the one thread that writes: no two see the same room.
 
 use tokmon_core::Name;
-use tokmon_core::budget::End;
+use tokmon_core::budget::{Caller, End, Estimate, Grounds};
 use tokmon_core::decide::{Allocated, Manner, Released, Reserved, Settled, Spent};
 use tokmon_core::entry::Body;
 
@@ -51,7 +51,13 @@ impl Turn<'_> {
     fn reserved(&mut self, reserved: Reserved) -> Claimed {
         match reserved {
             Reserved::Known(reservation, end) => Claimed::Held(Box::new(reservation), end, None),
-            Reserved::Denied(decision) => Claimed::Denied(Box::new(decision)),
+            Reserved::Denied(decision, caller) => {
+                let told = self
+                    .draft
+                    .denied(&caller, decision.estimate, decision.grounds(), self.now_ms);
+                self.push_all(told);
+                Claimed::Denied(Box::new(decision))
+            }
             Reserved::Written {
                 bodies,
                 decision,
@@ -76,7 +82,16 @@ impl Turn<'_> {
         }
     }
 
-    fn push_all(&mut self, bodies: Vec<Body>) {
+    /// Takes note of a denial that was decided elsewhere.
+    pub(super) fn denied(&mut self, caller: &Caller, grounds: Grounds, by: By) {
+        self.by = by;
+        let told = self
+            .draft
+            .denied(caller, Estimate::default(), grounds, self.now_ms);
+        self.push_all(told);
+    }
+
+    pub(super) fn push_all(&mut self, bodies: Vec<Body>) {
         for body in bodies {
             self.push(body, None);
         }

@@ -83,7 +83,7 @@ impl Bench {
     pub(super) fn written(&mut self, reserved: Result<Reserved, Refusal>) -> Result<bool, Refusal> {
         match reserved? {
             Reserved::Known(..) => Ok(true),
-            Reserved::Denied(_) => Ok(false),
+            Reserved::Denied(..) => Ok(false),
             Reserved::Written { bodies, .. } => {
                 bodies.into_iter().for_each(|body| self.push(body));
                 Ok(true)

@@ -300,6 +300,7 @@ fn a_lift_raises_the_limit_for_its_time_only() {
             ..Used::default()
         },
         until_ms,
+        ..Lift::default()
     };
     let now = bench.now;
     let body = bench

@@ -10,7 +10,9 @@ use tokmon_core::entry::Rule;
 use tokmon_core::money::Pico;
 
 use super::super::{Result, StoreError};
-use super::reservation::{BudgetLiftedRow, ExtendedRow, ReservedRow, ResolvedRow};
+use super::reservation::{
+    BudgetLiftedRow, BudgetUnliftedRow, DeniedRow, ExtendedRow, ReservedRow, ResolvedRow,
+};
 use super::task::{TaskAllocatedRow, TaskCompletedRow};
 
 /// The envelope's version.
@@ -66,7 +68,7 @@ pub(super) struct EntryRow {
     pub(super) recorded_ms: i64,
     #[prost(
         oneof = "BodyRow",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 26, 27"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 26, 27"
     )]
     pub(super) body: Option<BodyRow>,
     #[prost(message, optional, tag = "30")]
@@ -143,6 +145,10 @@ pub(super) enum BodyRow {
     TaskAllocated(TaskAllocatedRow),
     #[prost(message, tag = "27")]
     TaskCompleted(TaskCompletedRow),
+    #[prost(message, tag = "23")]
+    Denied(DeniedRow),
+    #[prost(message, tag = "24")]
+    BudgetUnlifted(BudgetUnliftedRow),
 }
 
 /// A record. What nearly every record has comes first: those tags take one byte.

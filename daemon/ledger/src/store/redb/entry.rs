@@ -129,6 +129,14 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
                 records: *records,
             }),
         ),
+        Body::Denied(denial) => (0, reservation::denied_row(denial)),
+        Body::BudgetUnlifted { budget, session } => (
+            0,
+            BodyRow::BudgetUnlifted(reservation::BudgetUnliftedRow {
+                budget: budget.to_string(),
+                session: session.to_string(),
+            }),
+        ),
         Body::Repriced { records } => (0, BodyRow::Repriced(*records)),
         Body::LedgerReplaced { from, set_aside } => (
             0,
@@ -314,6 +322,11 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
         BodyRow::Purged(row) => Body::Purged {
             horizon_ms: row.horizon_ms,
             records: row.records,
+        },
+        BodyRow::Denied(row) => reservation::denied(row)?,
+        BodyRow::BudgetUnlifted(row) => Body::BudgetUnlifted {
+            budget: row.budget.into(),
+            session: row.session.into(),
         },
         BodyRow::Repriced(records) => Body::Repriced { records },
         BodyRow::LedgerReplaced(row) => Body::LedgerReplaced {

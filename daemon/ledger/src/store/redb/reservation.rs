@@ -2,6 +2,7 @@
 
 use prost::Message;
 use tokmon_core::budget::{Binding, Caller, End, Estimate, Grounds, Lift, Reservation, Unit, Used};
+use tokmon_core::denial::Denial;
 use tokmon_core::entry::{Body, Whose};
 use tokmon_core::money::Pico;
 use tokmon_core::tokens::Tokens;
@@ -21,6 +22,10 @@ pub(super) struct BudgetLiftedRow {
     requests: u64,
     #[prost(sint64, tag = "5")]
     until_ms: i64,
+    #[prost(string, tag = "6")]
+    session: String,
+    #[prost(string, tag = "7")]
+    reason: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -80,6 +85,33 @@ struct EstimateRow {
     cost: Option<MoneyRow>,
     #[prost(uint64, tag = "4")]
     requests: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct DeniedRow {
+    /// As in [`ReservedRow`].
+    #[prost(string, repeated, tag = "1")]
+    names: Vec<String>,
+    #[prost(message, optional, tag = "2")]
+    estimate: Option<EstimateRow>,
+    #[prost(message, optional, tag = "3")]
+    grounds: Option<GroundsRow>,
+    #[prost(uint64, tag = "4")]
+    count: u64,
+    #[prost(uint64, tag = "5")]
+    times: u64,
+    #[prost(sint64, tag = "6")]
+    first_ms: i64,
+    #[prost(sint64, tag = "7")]
+    last_ms: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct BudgetUnliftedRow {
+    #[prost(string, tag = "1")]
+    pub(super) budget: String,
+    #[prost(string, tag = "2")]
+    pub(super) session: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -205,6 +237,8 @@ pub(super) fn lifted_row(budget: &str, lift: &Lift) -> BodyRow {
         cost: Some(lift.by.cost.into()),
         requests: lift.by.requests,
         until_ms: lift.until_ms,
+        session: lift.session.to_string(),
+        reason: lift.reason.to_string(),
     })
 }
 
@@ -219,13 +253,14 @@ pub(super) fn lifted(row: BudgetLiftedRow) -> Body {
                 requests: row.requests,
             },
             until_ms: row.until_ms,
+            session: row.session.into(),
+            reason: row.reason.into(),
+            ..Lift::default()
         },
     }
 }
 
-/// The row of a reservation.
-pub(super) fn reserved_row(reservation: &Reservation, grounds: Option<&Grounds>) -> BodyRow {
-    let who = &reservation.caller;
+fn names_of(who: &Caller) -> Vec<String> {
     let names = [
         &who.agent,
         &who.session,
@@ -236,9 +271,55 @@ pub(super) fn reserved_row(reservation: &Reservation, grounds: Option<&Grounds>)
         &who.provider,
         &who.model,
     ];
+    names.map(|name| name.to_string()).to_vec()
+}
+
+fn caller(names: Vec<String>) -> Result<Caller> {
+    let names = <[String; 8]>::try_from(names).map_err(|_| strange("list of names"))?;
+    let [agent, session, task, project, user, tool, provider, model] = names.map(Into::into);
+    Ok(Caller {
+        agent,
+        session,
+        task,
+        project,
+        user,
+        tool,
+        provider,
+        model,
+    })
+}
+
+/// The row of denials.
+pub(super) fn denied_row(denial: &Denial) -> BodyRow {
+    BodyRow::Denied(DeniedRow {
+        names: names_of(&denial.caller),
+        estimate: Some(estimate_row(&denial.estimate)),
+        grounds: Some(grounds_row(&denial.grounds)),
+        count: denial.count,
+        times: denial.times,
+        first_ms: denial.first_ms,
+        last_ms: denial.last_ms,
+    })
+}
+
+/// Denials.
+pub(super) fn denied(row: DeniedRow) -> Result<Body> {
+    Ok(Body::Denied(Box::new(Denial {
+        caller: caller(row.names)?,
+        estimate: estimate(row.estimate)?,
+        grounds: row.grounds.map(grounds).transpose()?.unwrap_or_default(),
+        count: row.count,
+        times: row.times,
+        first_ms: row.first_ms,
+        last_ms: row.last_ms,
+    })))
+}
+
+/// The row of a reservation.
+pub(super) fn reserved_row(reservation: &Reservation, grounds: Option<&Grounds>) -> BodyRow {
     BodyRow::Reserved(ReservedRow {
         id: reservation.id.to_string(),
-        names: names.map(|name| name.to_string()).to_vec(),
+        names: names_of(&reservation.caller),
         estimate: Some(estimate_row(&reservation.estimate)),
         at_ms: reservation.at_ms,
         life_ms: reservation.expires_at_ms.wrapping_sub(reservation.at_ms),
@@ -249,21 +330,10 @@ pub(super) fn reserved_row(reservation: &Reservation, grounds: Option<&Grounds>)
 
 /// A reservation.
 pub(super) fn reserved(row: ReservedRow) -> Result<Body> {
-    let names = <[String; 8]>::try_from(row.names).map_err(|_| strange("list of names"))?;
-    let [agent, session, task, project, user, tool, provider, model] = names.map(Into::into);
     let grounds = row.grounds.map(grounds).transpose()?.map(Box::new);
     let reservation = Reservation {
         id: row.id.into(),
-        caller: Caller {
-            agent,
-            session,
-            task,
-            project,
-            user,
-            tool,
-            provider,
-            model,
-        },
+        caller: caller(row.names)?,
         estimate: estimate(row.estimate)?,
         at_ms: row.at_ms,
         expires_at_ms: row.at_ms.wrapping_add(row.life_ms),

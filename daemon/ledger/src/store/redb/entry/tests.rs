@@ -5,6 +5,7 @@ use super::*;
 use crate::store::{record_of, samples};
 use tokmon_core::actor::Actor;
 use tokmon_core::budget::{Binding, Caller, End, Estimate, Grounds, Lift, Reservation, Unit, Used};
+use tokmon_core::denial::Denial;
 use tokmon_core::entry::Whose;
 
 /// Writes an entry and reads it back; ids are places in a list of names.
@@ -117,8 +118,24 @@ fn every_kind_of_entry_comes_back() {
                     requests: 3,
                 },
                 until_ms: i64::MAX,
+                session: "s".into(),
+                reason: "why".into(),
+                ..Lift::default()
             },
         },
+        Body::BudgetUnlifted {
+            budget: "b".into(),
+            session: "".into(),
+        },
+        Body::Denied(Box::new(Denial {
+            caller: Caller::default(),
+            estimate,
+            grounds: grounds.clone(),
+            count: u64::MAX,
+            times: 3,
+            first_ms: i64::MIN,
+            last_ms: i64::MAX,
+        })),
         Body::Reserved(
             Box::new(Reservation {
                 id: "r".into(),
