@@ -16,7 +16,6 @@ const OPENTELEMETRY: [&str; 2] = ["opentelemetry-sdk==1.45.2", "opentelemetry-ex
 fn env() -> Env {
     let mut env = Env::new();
     env.set_var("TOKMON_OTLP_ENABLED", "true");
-    env.set_var("TOKMON_OTLP_LISTEN", "127.0.0.1:0");
     env
 }
 
@@ -205,6 +204,32 @@ fn official_exporters_over_grpc_and_http_packed_and_not() {
     assert_eq!(status["senders"][0]["agent"], "my-bot");
     // Logs, traces and metrics in each of the four ways.
     assert_eq!(status["requests"], 12);
+    daemon.stop();
+}
+
+#[test]
+fn grpc_clients_are_told_what_is_wrong_in_its_codes() {
+    let python = tools::python("otlp", &OPENTELEMETRY);
+    let env = env();
+    let daemon = env.start_daemon();
+    let door = Door::of(&env);
+    let script = tokmon_tests::binaries::root().join("tests/python/otlp_wrong.py");
+    let mut command = env.command(&python);
+    command.arg(&script).args([door.address(), &door.token]);
+    let said = Run::of(command, b"").success().stdout;
+    let said: Vec<&str> = said.lines().collect();
+    for (said, (code, part)) in said.iter().zip([
+        ("UNAUTHENTICATED", "otlp.token"),
+        ("UNAUTHENTICATED", "otlp.token"),
+        ("OK", ""),
+        ("INVALID_ARGUMENT", "malformed protobuf"),
+        ("RESOURCE_EXHAUSTED", "4194304"),
+        ("UNIMPLEMENTED", "no such method"),
+        ("UNIMPLEMENTED", "no such method"),
+    ]) {
+        assert!(said.starts_with(code) && said.contains(part), "{code}: {said}");
+    }
+    assert_eq!(said.len(), 7, "{said:?}");
     daemon.stop();
 }
 

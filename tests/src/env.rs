@@ -33,7 +33,8 @@ impl Env {
             .expect("a temporary directory");
         let env = Env {
             dir,
-            vars: Vec::new(),
+            // The usual port is one for all the daemons of a machine.
+            vars: vec![("TOKMON_OTLP_LISTEN".to_owned(), "127.0.0.1:0".to_owned())],
         };
         for sub in ["home", "tokmon", "claude/projects", "codex/sessions"] {
             std::fs::create_dir_all(env.path(sub)).expect("directories in the temporary directory");
