@@ -9,6 +9,8 @@ use rusqlite::types::Value as Theirs;
 
 use super::*;
 
+mod race;
+
 /// A row as both sides can give it.
 type Plain = (i64, Vec<String>);
 
