@@ -268,7 +268,7 @@ fn book(message: &Message, task: &str, models: &Models, notes: &mut Notes<'_>) {
     };
     let key = Key::new(
         Key::day_of(message.at_ms),
-        &["cline-task", what, task, &message.at_ms.to_string()],
+        &["cline-task", notes.agent, what, task, &message.at_ms.to_string()],
     );
     let model = if message.model.is_empty() {
         models.at(message.at_ms)

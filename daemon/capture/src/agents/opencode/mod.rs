@@ -83,6 +83,8 @@ fn book(message: Message, session: &Session, offset: u64, notes: &mut Notes<'_>)
     let figures = format!("{:?}", message.tokens.to_array());
     let parts = [
         "opencode-message",
+        // Both are made from one source, but what one of them did the other did not.
+        notes.agent,
         &created.to_string(),
         &message.provider,
         &message.model,

@@ -94,6 +94,11 @@ fn forks_and_moved_documents_are_the_same_call() {
         rows(&document(message::read, path, MESSAGE)),
         [format!("ses_1 {ROW}")]
     );
+    // What Kilo did in the same moment is its own.
+    let (origin, mut counters) = (crate::agents::testing::origin(path), Default::default());
+    let mut kilo = Notes::new("kilo-cli", &origin, WRITTEN_MS, Vec::new(), &mut counters);
+    message::read(text.as_bytes(), &mut kilo).unwrap();
+    assert_ne!(keys(&kilo.close().0)[0], keys(&found)[0]);
     // Two calls of one moment with other figures are two.
     insert(&database, "msg_3", "ses_1", &MESSAGE.replace(":300,", ":301,"));
     assert_ne!(keys(&database.read())[0], keys(&found)[0]);
