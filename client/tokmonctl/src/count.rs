@@ -3,6 +3,8 @@
 mod body;
 mod calibration;
 
+pub(crate) use body::basis;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 

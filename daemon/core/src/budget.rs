@@ -5,6 +5,7 @@
 
 mod account;
 mod alert;
+mod appended;
 mod ask;
 mod counters;
 mod decision;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use account::{Account, Counter, Lift, Place, Used};
 pub use alert::Crossing;
+pub use appended::Appended;
 pub(crate) use ask::content_of;
 pub use ask::{Ask, Estimate};
 pub(crate) use decision::weigh;

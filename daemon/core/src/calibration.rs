@@ -196,15 +196,16 @@ impl Calibration {
         self.within(measure, 0.0)
     }
 
-    /// What texts of which only the bytes are known will be billed as.
-    pub fn estimate_bytes(&self, bytes: u64, blocks: u64) -> Estimate {
+    /// What texts of which some have only so many bytes, and others were counted, will be billed as.
+    pub fn estimate_bytes(&self, bytes: u64, counted: u64, blocks: u64) -> Estimate {
+        let also = counted;
         let [counted, of] = self.density;
         let per_token = if counted > 0.0 {
             of / counted
         } else {
             BYTES_PER_TOKEN
         };
-        let counted = whole(bytes as f64 / per_token);
+        let counted = whole(bytes as f64 / per_token).saturating_add(also);
         self.within(Measure { counted, blocks }, BYTES_BAND)
     }
 

@@ -103,7 +103,7 @@ fn counted(count: Count, learned: Option<&Calibration>) -> v1::Count {
 }
 
 /// The label of an estimate that rests on bills.
-pub(super) fn label(basis: Basis) -> Label {
+pub(in crate::rpc) fn label(basis: Basis) -> Label {
     match basis {
         Basis::Billed => Label::Billed,
         Basis::Calibrated { within, observations } => Label::Calibrated { within, observations },
@@ -135,7 +135,7 @@ fn calibration(known: &Known) -> v1::Calibration {
 }
 
 /// A label for programs and for people.
-pub(super) fn basis(label: Label) -> v1::Basis {
+pub(in crate::rpc) fn basis(label: Label) -> v1::Basis {
     let (kind, below, above, observations) = match label {
         Label::Billed => ("billed", 0, 0, 0),
         Label::Exact => ("exact", 0, 0, 0),

@@ -78,6 +78,38 @@ async fn bills_teach_and_what_they_taught_survives_a_crash() {
     let people = env.ctl_with(&["count", "--model", "claude-opus-4-6"], &[], b"an apple a day");
     assert!(people.success().stdout.contains("calibrated"), "the label");
 
+    // The next prompt: the last one, its answer, and what is appended.
+    let last = 20_000
+        + (0..49)
+            .map(|step| 40 + (100 + step % 7 * 40) * 3 / 2 + 20)
+            .sum::<u64>();
+    let check = |session: &str| {
+        env.ctl_json(&[
+            "budget",
+            "check",
+            "--agent",
+            "claude-code",
+            "--model",
+            "claude-opus-4-6",
+            "--session",
+            session,
+            "--appended-tokens",
+            "200",
+            "--appended-blocks",
+            "1",
+        ])["prompt"]
+            .clone()
+    };
+    let next = check("grown");
+    let tokens = next["tokens"].as_u64().expect("tokens");
+    assert!(tokens.abs_diff(last + 40 + 320) < 20, "{next}, last {last}");
+    assert_eq!(next["basis"]["kind"], "calibrated");
+    assert!(
+        next["basis"]["above_percent"].as_f64().expect("a band") < 0.5,
+        "{next}"
+    );
+    assert!(check("another")["tokens"].as_u64().expect("tokens") < 400);
+
     daemon.kill();
     let _daemon = env.start_daemon();
     assert_eq!(env.ctl_json(&["count", "--calibration"]), shown);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokmon_client::policy::{self, Caller, Verdict};
 use tokmon_client::v1::{
-    Binding, ExtendRequest, Money, ReleaseRequest, ReserveRequest, ReserveResponse, SettleRequest,
+    Appended, Binding, ExtendRequest, Money, ReleaseRequest, ReserveRequest, ReserveResponse, SettleRequest,
     SettleResponse, Tokens, Usage,
 };
 use tokmon_client::{Client, Error, Kind, Paths};
@@ -49,7 +49,7 @@ pub(super) struct Ask {
 
 /// How much.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("amount").required(true).multiple(true).args(["tokens", "usd", "input_tokens", "output_tokens", "requests"]))]
+#[command(group = clap::ArgGroup::new("amount").required(true).multiple(true).args(["tokens", "usd", "input_tokens", "output_tokens", "requests", "appended_tokens", "appended_bytes"]))]
 struct Amount {
     /// Tokens of any kind
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true, conflicts_with_all = ["input_tokens", "output_tokens"])]
@@ -63,6 +63,15 @@ struct Amount {
     /// Tokens of the answer [default: as this agent and model usually answer]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     output_tokens: Option<u64>,
+    /// In place of --input-tokens: tokens that the prompt grew by since the session's last call
+    #[arg(long, value_name = "N", conflicts_with_all = ["tokens", "input_tokens"])]
+    appended_tokens: Option<u64>,
+    /// The same for texts of which only the bytes are known
+    #[arg(long, value_name = "N", conflicts_with_all = ["tokens", "input_tokens"])]
+    appended_bytes: Option<u64>,
+    /// Messages, calls and results that they are in
+    #[arg(long, value_name = "N", default_value = "1", hide_default_value = true)]
+    appended_blocks: u64,
     /// Calls [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     requests: Option<u64>,
@@ -166,6 +175,13 @@ fn fill(amount: &Amount, mut request: ReserveRequest) -> ReserveRequest {
     request.max_output = amount.max_output;
     request.strict = amount.strict;
     request.ttl_ms = amount.ttl.unwrap_or(0);
+    if amount.appended_tokens.is_some() || amount.appended_bytes.is_some() {
+        request.appended = Some(Appended {
+            counted: amount.appended_tokens.unwrap_or(0),
+            bytes: amount.appended_bytes.unwrap_or(0),
+            blocks: amount.appended_blocks,
+        });
+    }
     if amount.input_tokens.is_some() || amount.output_tokens.is_some() {
         request.usage = Some(Tokens {
             input: amount.input_tokens.unwrap_or(0),
@@ -301,6 +317,10 @@ fn as_json(answer: &ReserveResponse) -> Value {
         "waiting_helps": answer.waiting_helps,
         "cheaper_models": answer.cheaper_models,
         "would_deny": answer.would_deny,
+        "prompt": answer.prompt.as_ref().map(|prompt| json!({
+            "tokens": prompt.tokens, "low": prompt.low, "high": prompt.high,
+            "basis": crate::count::basis(prompt.basis.as_ref()),
+        })),
         "estimate": {
             "tokens": answer.tokens,
             "usage": to_json::tokens(&answer.usage.unwrap_or_default()),
@@ -336,6 +356,13 @@ fn sentence(answer: &ReserveResponse) -> String {
     if let Some(b) = &answer.binding {
         text.push('\n');
         text.push_str(&room(b));
+    }
+    if let Some(prompt) = &answer.prompt {
+        let label = prompt.basis.as_ref().map_or("", |basis| basis.label.as_str());
+        text.push_str(&format!(
+            "\nThe prompt: {} tokens, {label}.",
+            count(prompt.tokens)
+        ));
     }
     if answer.waiting_helps {
         text.push_str("\nOpen reservations hold what is missing: some of it may come back.");

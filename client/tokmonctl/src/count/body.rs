@@ -56,7 +56,7 @@ pub(super) async fn run(
 }
 
 /// A label as JSON: its kind, and the band in percent.
-pub(super) fn basis(basis: Option<&Basis>) -> Value {
+pub(crate) fn basis(basis: Option<&Basis>) -> Value {
     let basis = basis.cloned().unwrap_or_default();
     let percent = |thousandths: u32| f64::from(thousandths) / 10.0;
     json!({

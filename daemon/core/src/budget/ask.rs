@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Habits, Used, Weights};
+use super::{Appended, Caller, Habits, Used, Weights};
 use crate::Name;
+use crate::calibration::{self, Calibrations};
 use crate::id::Key;
 use crate::limits::{
     DEFAULT_RESERVATION_MS, MAX_NAME_BYTES, MAX_REPORTED_USD, MAX_RESERVATION_MS, MAX_RESERVED_TOKENS,
@@ -30,6 +31,8 @@ pub struct Ask {
     /// Tokens by class. A prompt without a word about caches is split as the cache is expected to be; an answer of 0
     /// is estimated.
     pub usage: Tokens,
+    /// What was appended since the last call of the session, in place of a prompt.
+    pub appended: Option<Appended>,
     /// The most that the answer can have; 0: not said.
     pub max_output: u64,
     /// Reserve the worst case instead of the usual one.
@@ -139,6 +142,15 @@ impl Ask {
             let allowed = format!("0 to {MAX_REPORTED_USD} dollars");
             return Err(Refusal::invalid("usd", format!("${usd}"), allowed));
         }
+        if let Some(appended) = &self.appended {
+            appended.check()?;
+            if self.usage.prompt() > 0 || self.tokens > 0 {
+                let problem = "a prompt is given as well";
+                let allowed = "what was appended, or the whole prompt, not both";
+                return Err(Refusal::invalid("appended", problem, allowed));
+            }
+            return Ok(());
+        }
         if self.tokens == 0 && self.usd.is_none() && self.usage == Tokens::default() && self.requests == 0 {
             let allowed = "tokens, usage, usd or requests above 0";
             return Err(Refusal::invalid("tokens", "nothing is asked for", allowed));
@@ -149,10 +161,13 @@ impl Ask {
     /// Hash of what is asked for.
     pub fn content(&self) -> u64 {
         let who = &self.caller;
-        let numbers = format!(
+        let mut numbers = format!(
             "{} {:?} {:?} {} {} {} {}",
             self.tokens, self.usd, self.usage, self.max_output, self.strict, self.requests, self.ttl_ms
         );
+        if let Some(appended) = &self.appended {
+            numbers += &format!(" {} {} {}", appended.counted, appended.bytes, appended.blocks);
+        }
         let parts: [&str; 9] = [
             &who.agent,
             &who.session,
@@ -165,6 +180,22 @@ impl Ask {
             &numbers,
         ];
         content_of(&parts)
+    }
+
+    /// The same question with its prompt filled in, when it says only what was appended, and how sure that is.
+    pub(crate) fn anchored(
+        &self,
+        habits: &Habits,
+        learned: &Calibrations,
+    ) -> (Ask, Option<calibration::Estimate>) {
+        let mut ask = self.clone();
+        let prompt = ask.appended.take();
+        let prompt = prompt.map(|appended| appended.prompt(&self.caller, habits, learned));
+        if let Some(prompt) = &prompt {
+            let tokens = if self.strict { prompt.high } else { prompt.tokens };
+            ask.usage.input = tokens.min(MAX_TOKENS_PER_CALL);
+        }
+        (ask, prompt)
     }
 
     /// What to reserve.
@@ -255,4 +286,4 @@ pub(crate) fn call(caller: &Caller, tokens: Tokens, at_ms: i64) -> Observation {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -3,6 +3,7 @@
 use super::standing::Unit;
 use super::{Account, Action, Ask, Estimate, Standing, Unreachable};
 use crate::Name;
+use crate::calibration;
 use crate::money::Pico;
 use crate::state::State;
 use crate::task::Room;
@@ -14,6 +15,8 @@ pub struct Decision {
     pub granted: bool,
     /// What would be, or is, reserved.
     pub estimate: Estimate,
+    /// How sure the prompt is, where only what was appended to it was said.
+    pub prompt: Option<calibration::Estimate>,
     /// The budget that refuses, or the one with the least room.
     pub binding: Option<Binding>,
     /// Refused only because of what open reservations hold: some of it may come back.
@@ -213,6 +216,8 @@ fn meetings<'a>(
 
 /// Decides about a question that was checked.
 pub fn decide(state: &State, ask: &Ask, now_ms: i64) -> Decision {
+    let (ask, prompt) = ask.anchored(&state.habits, &state.calibrations);
+    let ask = &ask;
     let estimate = ask.estimate(&state.habits, &state.book, now_ms);
     let mut decision = weigh(state, ask, estimate, None, now_ms);
     if let Some(binding) = decision
@@ -223,6 +228,7 @@ pub fn decide(state: &State, ask: &Ask, now_ms: i64) -> Decision {
         let room = Pico(binding.asked);
         decision.cheaper = cheaper(state, ask, room, now_ms);
     }
+    decision.prompt = prompt;
     decision
 }
 
@@ -264,6 +270,7 @@ pub(crate) fn weigh(
         cheaper: Vec::new(),
         would_deny,
         unpriced: estimate.cost.is_none(),
+        prompt: None,
         estimate,
     }
 }

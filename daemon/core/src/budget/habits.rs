@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Caller;
 use crate::Name;
 use crate::limits::{MAX_HABITS, MAX_WARM_SESSIONS};
+use crate::model::normalize;
 use crate::observation::{CallKind, Observation};
 use crate::tokens::Tokens;
 
@@ -46,6 +47,9 @@ struct Warm {
     model: Name,
     at_ms: i64,
     prompt: u64,
+    /// What was answered: it is part of the next prompt.
+    #[serde(default)]
+    answer: u64,
     /// The caches were used at all, and for the longer time.
     cached: bool,
     long: bool,
@@ -106,6 +110,7 @@ impl Habits {
                 model: seen.model.clone(),
                 at_ms: i64::MIN,
                 prompt: 0,
+                answer: 0,
                 cached: false,
                 long: false,
             },
@@ -115,6 +120,7 @@ impl Habits {
             warm.model = seen.model.clone();
             warm.at_ms = seen.at_ms;
             warm.prompt = t.prompt();
+            warm.answer = t.answer().saturating_add(seen.extra_output);
             warm.cached = t.cache_read > 0 || t.cache_write_5m > 0 || t.cache_write_1h > 0;
             warm.long = t.cache_write_1h > 0;
         }
@@ -139,6 +145,15 @@ impl Habits {
             .find(|w| &*w.session == session)
             .or_else(|| calls().next());
         last.map(|w| &w.model)
+    }
+
+    /// What the next prompt of the session begins with: the last one and its answer, as they were billed. `None`: the
+    /// session is not known, or another model answered last.
+    pub fn anchor(&self, caller: &Caller) -> Option<u64> {
+        let same = |w: &&Warm| w.session == caller.session && w.agent == caller.agent;
+        let warm = self.warm.iter().rev().find(same)?;
+        let goes_on = caller.model.is_empty() || normalize(&warm.model) == normalize(&caller.model);
+        goes_on.then(|| warm.prompt.saturating_add(warm.answer))
     }
 
     /// Splits a prompt as the cache is expected to be: what the session sent last is read from it, the rest is new.

@@ -88,7 +88,7 @@ fn it_learns_the_line_despite_outliers_and_its_bands_cover_every_size() {
         let coverage = f64::from(inside) / f64::from(of);
         assert!((0.84..0.97).contains(&coverage), "{coverage} of {of}");
     }
-    let bytes = calibration.estimate_bytes(4_000, 1);
+    let bytes = calibration.estimate_bytes(4_000, 0, 1);
     let counted = calibration.estimate(Measure {
         counted: 1_000,
         blocks: 1,
@@ -131,7 +131,7 @@ fn nothing_breaks_it() {
             calibration.learn(measure, counted, billed);
             for estimate in [
                 calibration.estimate(measure),
-                calibration.estimate_bytes(counted, counted),
+                calibration.estimate_bytes(counted, counted, counted),
             ] {
                 assert!(estimate.low <= estimate.tokens && estimate.tokens <= estimate.high);
                 let after = estimate.after(u64::MAX);

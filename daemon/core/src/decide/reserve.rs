@@ -163,10 +163,12 @@ impl Draft {
         };
         let mut ask = ask.checked(&self.rules().user)?;
         ask.caller = open.caller.clone();
+        let (ask, prompt) = ask.anchored(&self.state.habits, &self.state.calibrations);
         let asked = ask.estimate(&self.state.habits, &self.state.book, now_ms);
         let estimate = larger(&open.estimate, &asked);
         let held = Some((&open.estimate, open.at_ms));
-        let decision = budget::weigh(&self.state, &ask, estimate, held, now_ms);
+        let mut decision = budget::weigh(&self.state, &ask, estimate, held, now_ms);
+        decision.prompt = prompt;
         if !decision.granted {
             return Ok(Reserved::Denied(decision, Box::new(ask.caller)));
         }

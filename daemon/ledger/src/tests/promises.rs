@@ -47,6 +47,7 @@ fn ask(id: &str, tokens: u64) -> Ask {
         tokens,
         usd: None,
         usage: Tokens::default(),
+        appended: None,
         max_output: 0,
         strict: false,
         requests: 0,

@@ -1,7 +1,7 @@
 //! Claims on budgets as the wire has them.
 
 use tokmon_core::Name;
-use tokmon_core::budget::{Ask, Binding, Caller, Decision, End, Estimate, Unit};
+use tokmon_core::budget::{Appended, Ask, Binding, Caller, Decision, End, Estimate, Unit};
 use tokmon_core::decide::Spent;
 use tokmon_core::money::Pico;
 use tokmon_ledger::{Claim, Claimed, Ledger, LedgerError};
@@ -10,8 +10,9 @@ use tokmon_proto::v1;
 use tonic::Status;
 
 use super::super::convert::{self, Intake};
-use super::super::{status, usage};
+use super::super::{status, token, usage};
 use super::Budgets;
+use crate::calibration::belief;
 
 /// The model of a call of which neither the reservation nor its settlement names one.
 const NO_MODEL: &str = "unknown";
@@ -184,6 +185,13 @@ fn extend(wire: v1::ExtendRequest) -> Result<Claim, Status> {
 fn ask(wire: v1::ReserveRequest) -> Result<Ask, Status> {
     let usd = wire.usd.as_ref().map(|m| convert::pico("usd", m)).transpose()?;
     let name = |text: String| -> Name { text.into() };
+    let (_, prior) = belief::of(&wire.model);
+    let appended = wire.appended.map(|appended| Appended {
+        counted: appended.counted,
+        bytes: appended.bytes,
+        blocks: appended.blocks,
+        prior,
+    });
     Ok(Ask {
         id: name(wire.id),
         caller: Caller {
@@ -199,6 +207,7 @@ fn ask(wire: v1::ReserveRequest) -> Result<Ask, Status> {
         tokens: wire.tokens,
         usd,
         usage: convert::tokens_in(&wire.usage.unwrap_or_default()),
+        appended,
         max_output: wire.max_output,
         strict: wire.strict,
         requests: wire.requests,
@@ -221,6 +230,12 @@ fn decided(decision: &Decision) -> v1::ReserveResponse {
         ..v1::ReserveResponse::default()
     };
     estimated(&mut answer, &decision.estimate);
+    answer.prompt = decision.prompt.map(|prompt| v1::PromptEstimate {
+        tokens: prompt.tokens,
+        low: prompt.low,
+        high: prompt.high,
+        basis: Some(token::basis(token::label(prompt.basis))),
+    });
     answer
 }
 

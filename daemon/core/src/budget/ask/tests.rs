@@ -23,6 +23,7 @@ pub(crate) fn ask() -> Ask {
             input: 100_000,
             ..Tokens::default()
         },
+        appended: None,
         max_output: 0,
         strict: false,
         requests: 0,

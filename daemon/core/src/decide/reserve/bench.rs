@@ -203,6 +203,7 @@ pub(super) fn ask(id: &str, tokens: u64) -> Ask {
         tokens,
         usd: None,
         usage: Tokens::default(),
+        appended: None,
         max_output: 0,
         strict: false,
         requests: 0,
