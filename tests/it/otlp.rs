@@ -98,7 +98,9 @@ fn an_agents_event_counts_once_however_often_it_is_sent() {
     assert!(status["last"].is_string() && status["error"] == "");
     let shown = env.ctl(&["status"]).success().stdout;
     assert!(
-        shown.contains(&door.endpoint) && shown.contains("1 new calls, 2 known"),
+        shown.contains(&door.endpoint)
+            && shown.contains("3 requests, ")
+            && shown.contains("1 new call, 2 known"),
         "{shown}"
     );
     daemon.stop();

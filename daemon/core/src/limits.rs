@@ -135,3 +135,5 @@ pub const MAX_COMPLETED_TASKS: usize = 1_024;
 pub const MAX_TASK_PRIORITY: u32 = 9;
 /// Runs of denials that are counted apart; those of more sessions are counted together, by budget.
 pub const MAX_DENIAL_RUNS: usize = 512;
+/// Telemetry requests that are decoded and recorded at once: each may hold [`MAX_OTLP_CALLS`] calls, five megabytes.
+pub const MAX_OTLP_TURNS: usize = 16;

@@ -28,9 +28,10 @@ const CLOSING: Duration = Duration::from_secs(1);
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Requests at once on one connection.
 const MAX_STREAMS: u32 = 16;
-/// What may be under way on one stream, and on one connection, in bytes.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What may be under way on one stream, and on one connection, in bytes: it waits in memory before anybody is asked
+/// for a token.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// Serves a connection to its end.
 pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>, cancel: CancellationToken) {

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokmon_capture::otlp::Receiver;
-use tokmon_core::limits::MAX_OTLP_CONNECTIONS;
+use tokmon_core::limits::{MAX_OTLP_CONNECTIONS, MAX_OTLP_TURNS};
 use tracing::{debug, info, warn};
 
 use self::body::Memory;
@@ -41,6 +41,8 @@ struct Shared {
     memory: Memory,
     rate: Rate,
     places: Arc<Semaphore>,
+    /// Requests that are decoded and recorded at once.
+    turns: Semaphore,
 }
 
 /// The door, open but not yet served.
@@ -72,6 +74,7 @@ impl Door {
                 memory: Memory::default(),
                 rate: Rate::default(),
                 places: Arc::new(Semaphore::new(MAX_OTLP_CONNECTIONS)),
+                turns: Semaphore::new(MAX_OTLP_TURNS),
             }),
             listeners: Vec::new(),
             missing: addresses.to_vec(),

@@ -1,5 +1,7 @@
 //! One request: who may send what, where to, and how it is written.
 
+use std::time::Duration;
+
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, Response};
@@ -13,6 +15,9 @@ use super::body::{self, Packing, Refused, Share};
 
 /// The header that carries the token, for senders whose headers cannot hold a blank.
 const TOKEN_HEADER: &str = "x-tokmon-token";
+
+/// Longest wait for a turn; with the wait for the ledger less than exporters' ten seconds.
+const TURN_PATIENCE: Duration = Duration::from_secs(4);
 
 /// What a path asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +99,9 @@ async fn take(
             sniffed.ok_or_else(not_found)?
         }
     };
+    // What a body becomes may be larger than the body.
+    let turn = tokio::time::timeout(TURN_PATIENCE, shared.turns.acquire()).await;
+    let _turn = turn.map_err(|_| (Why::Busy, "too much telemetry at once".to_owned()))?;
     match shared.receiver.receive(signal, encoding, bytes).await {
         Ok(accepted) => Ok(form.accepted(signal, &accepted)),
         Err(ReceiveError::Malformed(what)) => Err((Why::Malformed, what)),

@@ -29,6 +29,11 @@ pub(super) fn as_json(s: &OtlpStatus) -> Value {
     })
 }
 
+fn several(number: u64, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {what}{ending}", count(number))
+}
+
 /// For people.
 pub(super) fn draw(s: &OtlpStatus, now: Timestamp, screen: &Screen) -> String {
     let ago = |ms: i64| format!("{} ago", duration(now.as_millisecond().saturating_sub(ms)));
@@ -42,26 +47,26 @@ pub(super) fn draw(s: &OtlpStatus, now: Timestamp, screen: &Screen) -> String {
     }
     if s.requests > 0 {
         out.push_str(&format!(
-            "        {} requests, the last {}: {} new calls, {} known, {} other records\n",
-            count(s.requests),
+            "        {}, the last {}: {}, {} known, {}\n",
+            several(s.requests, "request"),
             ago(s.last_ms),
-            count(s.calls),
+            several(s.calls, "new call"),
             count(s.duplicates),
-            count(s.others),
+            several(s.others, "other record"),
         ));
     }
     for sender in &s.senders {
         let agent = show::clean(&sender.agent);
         out.push_str(&format!(
-            "        {agent}: {} calls, the last {}\n",
-            count(sender.calls),
+            "        {agent}: {}, the last {}\n",
+            several(sender.calls, "call"),
             ago(sender.last_ms)
         ));
     }
     out = screen.fold(&out, 8);
     let mut warn = |text: &str| {
-        let text = screen.fold(&show::clean(text), 10);
-        out.push_str(&format!("        {}\n", screen.warning(&text)));
+        let text = screen.fold(&format!("        {}", show::clean(text)), 10);
+        out.push_str(&format!("{}\n", screen.warning(&text)));
     };
     if !s.error.is_empty() {
         warn(&s.error);
@@ -77,10 +82,15 @@ pub(super) fn draw(s: &OtlpStatus, now: Timestamp, screen: &Screen) -> String {
         ));
     }
     if s.rejected + s.refused > 0 {
-        let (records, requests) = (count(s.rejected), count(s.refused));
-        warn(&format!(
-            "{records} records not counted, {requests} requests refused, lately:"
-        ));
+        let lost = [
+            (s.rejected, "record", "not counted"),
+            (s.refused, "request", "refused"),
+        ];
+        let lost = lost.iter().filter(|(number, ..)| *number > 0);
+        let lost: Vec<String> = lost
+            .map(|(number, what, how)| format!("{} {how}", several(*number, what)))
+            .collect();
+        warn(&format!("{}; lately:", lost.join(", ")));
         for problem in &s.problems {
             warn(&format!("- {problem}"));
         }
@@ -116,7 +126,7 @@ mod tests {
                 booked_tokens: 300,
                 last_ms: 1_000,
             }],
-            problems: vec!["request refused: no valid token".into()],
+            problems: vec![format!("request refused: no valid token{}", " and more words".repeat(9))],
             ..OtlpStatus::default()
         };
         let screen = Screen {
@@ -132,7 +142,7 @@ mod tests {
             "1,234 new calls",
             "codex: 7 calls, the last",
             "4317: in use",
-            "1 requests refused",
+            "1 request refused; lately",
             "no valid token",
             "gemini-cli measures 1,500 tokens in session g1, 1,200 more",
         ] {
