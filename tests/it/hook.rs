@@ -5,6 +5,7 @@ mod golden;
 use serde_json::{Value, json};
 use tokmon_client::v1;
 use tokmon_tests::env::{Env, Run};
+use tokmon_tests::transcripts::{self, ClaudeCall};
 
 /// 2026-11-20T12:00:00Z.
 const NOON: i64 = 1_795_176_000_000;
@@ -77,6 +78,35 @@ async fn an_agent_goes_on_until_the_limit_and_again_when_it_is_lifted() {
     );
     env.set_clock(NOON + 12 * 60 * 60 * 1000);
     says_nothing(hook(&env, "claude-code", &prompt("s")));
+}
+
+#[test]
+fn the_call_that_was_just_written_down_counts_already() {
+    let env = Env::with_clock(NOON);
+    transcripts::claude(&env, "s", &[]);
+    let _daemon = env.start_daemon();
+    three_calls(&env, &[]);
+    let mut batch = json!({"session_id": "s", "cwd": "/home/me/app", "hook_event_name": "PostToolBatch"});
+    batch["transcript_path"] = transcripts::claude_file(&env, "s").display().to_string().into();
+    let patient = [("TOKMON_HOOK_DEADLINE_MS", "10000")];
+    for (n, id) in ["msg_1", "msg_2", "msg_3"].into_iter().enumerate() {
+        let call = ClaudeCall {
+            id,
+            session: "s",
+            ..ClaudeCall::default()
+        };
+        transcripts::claude(&env, "s", &[call]);
+        let told = env.ctl_with(&["hook", "claude-code"], &patient, batch.to_string().as_bytes());
+        if n < 2 {
+            says_nothing(told);
+        } else {
+            assert_eq!(
+                told.success().json()["decision"],
+                "block",
+                "the limit of three is reached"
+            );
+        }
+    }
 }
 
 #[tokio::test]

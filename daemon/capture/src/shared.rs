@@ -26,6 +26,8 @@ pub struct Shared {
     sources: Mutex<Vec<SourceStatus>>,
     requests: Mutex<Requests>,
     wake: Condvar,
+    /// The last request of somebody who waits that has been done.
+    caught_up: watch::Sender<u64>,
     listeners: Mutex<Listeners>,
 }
 
@@ -34,6 +36,9 @@ struct Requests {
     paths: HashSet<PathBuf>,
     everything: bool,
     reload: bool,
+    /// Counts those who wait for what they asked for; it is done without waiting for more.
+    asked: u64,
+    urgent: bool,
 }
 
 struct Listeners {
@@ -50,6 +55,8 @@ pub(crate) struct Work {
     pub(crate) everything: bool,
     /// Take the positions from the ledger again.
     pub(crate) reload: bool,
+    /// The last one who waits for this.
+    pub(crate) asked: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -66,6 +73,7 @@ impl Shared {
             sources: Mutex::default(),
             requests: Mutex::new(Requests::default()),
             wake: Condvar::new(),
+            caught_up: watch::Sender::new(0),
             listeners: Mutex::new(Listeners {
                 imports: Vec::new(),
                 told: Instant::now(),
@@ -173,6 +181,21 @@ impl Shared {
         });
     }
 
+    /// Somebody wants these to be read now. Wait with the answer until [`Shared::caught_up`] has told its number.
+    pub(crate) fn ask(&self, paths: impl IntoIterator<Item = PathBuf>) -> (u64, watch::Receiver<u64>) {
+        let mut requests = lock(&self.requests);
+        requests.paths.extend(paths);
+        requests.asked += 1;
+        requests.urgent = true;
+        self.wake.notify_all();
+        (requests.asked, self.caught_up.subscribe())
+    }
+
+    /// What was asked for up to this number is durable.
+    pub(crate) fn caught_up(&self, asked: u64) {
+        self.caught_up.send_replace(asked);
+    }
+
     /// Something has changed, who knows what.
     pub(crate) fn overflow(&self) {
         self.request(|requests| requests.everything = true);
@@ -212,7 +235,7 @@ impl Shared {
     pub(crate) fn wait(&self, timeout: Duration, settle: Duration) -> Option<Work> {
         let idle =
             |requests: &mut Requests| !self.stopping() && !requests.everything && requests.paths.is_empty();
-        let running = |_: &mut Requests| !self.stopping();
+        let running = |requests: &mut Requests| !self.stopping() && !requests.urgent;
         let guard = lock(&self.requests);
         let (guard, waited) = self
             .wake
@@ -229,16 +252,17 @@ impl Shared {
         if self.stopping() {
             return None;
         }
-        let Requests {
-            paths,
-            everything,
-            reload,
-        } = std::mem::take(&mut *guard);
+        guard.urgent = false;
+        let asked = guard.asked;
+        let paths = std::mem::take(&mut guard.paths);
+        let reload = std::mem::take(&mut guard.reload);
+        let everything = std::mem::take(&mut guard.everything);
         let everything = everything || waited.timed_out();
         Some(Work {
             paths: paths.into_iter().collect(),
             everything,
             reload,
+            asked,
         })
     }
 }

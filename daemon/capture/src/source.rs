@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,6 +113,17 @@ impl Capture {
         self.shared.reload();
     }
 
+    /// Reads files or directories to their end now; all that was in them is durable then. What lies outside of every
+    /// source is nothing to wait for. Takes as long as what is under way; the caller limits the time.
+    pub async fn catch_up(&self, paths: Vec<PathBuf>) {
+        let (number, mut done) = self.shared.ask(paths);
+        // Capture that has ended reads nothing any more.
+        tokio::select! {
+            _ = done.wait_for(|done| *done >= number) => {}
+            () = self.ended.cancelled() => {}
+        }
+    }
+
     /// Waits for the end of the thread, which comes after the cancellation.
     pub async fn join(&self) {
         self.ended.cancelled().await;
@@ -142,11 +154,12 @@ fn run<S: Sink>(mut scanner: Scanner<S>, find: &Find, shared: &Arc<Shared>, poll
         paths: Vec::new(),
         everything: true,
         reload: true,
+        asked: 0,
     };
     let mut retry = RETRY.0;
     loop {
         let listening = shared.listening();
-        let whole = work.everything;
+        let (whole, asked) = (work.everything, work.asked);
         if whole && scanner.add(find()) {
             work.reload = true;
         }
@@ -157,6 +170,7 @@ fn run<S: Sink>(mut scanner: Scanner<S>, find: &Find, shared: &Arc<Shared>, poll
                 if whole {
                     shared.done(listening);
                 }
+                shared.caught_up(asked);
                 retry = RETRY.0;
                 poll.max(scanner.walking().saturating_mul(POLL_SHARE).min(LONGEST_POLL))
             }

@@ -172,6 +172,31 @@ async fn a_poll_finds_what_no_event_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_cannot_wait_for_an_event_has_a_file_read_now() {
+    let bench = Bench::new();
+    bench.append("p/a.jsonl", "a0");
+    let capture = bench.capture(NEVER);
+    done(&capture).await;
+    let file = bench.home.path().join("agent/projects/p/a.jsonl");
+    for n in 1..=20 {
+        bench.append("p/a.jsonl", &format!("a{n}"));
+        timeout(BROKEN, capture.catch_up(vec![file.clone()]))
+            .await
+            .expect("it is not read");
+        assert_eq!(capture.status()[0].records, n + 1);
+    }
+    let before = bench.ledger.last_seq();
+    let nothing = vec![bench.home.path().join("none"), "/".into()];
+    timeout(BROKEN, capture.catch_up(nothing))
+        .await
+        .expect("nothing to wait for");
+    assert_eq!(bench.ledger.last_seq(), before);
+    bench.cancel.cancel();
+    timeout(BROKEN, capture.join()).await.expect("it does not end");
+    capture.catch_up(vec![file]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_ledger_gets_everything_once_more() {
     let bench = Bench::new();
     bench.append("p/a.jsonl", "a");
