@@ -10,7 +10,7 @@ use crate::budget::{Account, Budget, Crossing, Lift};
 use crate::calibration::Bill;
 use crate::entry::{AmendReason, Body, Record};
 use crate::limits::{MAX_AHEAD_MS, MAX_BUDGETS, MAX_LIFTS, MAX_NAME_BYTES, MAX_PRICE_ROWS, MAX_REPORTED_USD};
-use crate::merge::{Candidate, Loss, Verdict, merge};
+use crate::merge::{Candidate, Loss, Verdict, same_usage};
 use crate::money::{PICO_PER_USD, Pico};
 use crate::observation::Observation;
 use crate::price::{Costing, PriceRow};
@@ -18,6 +18,7 @@ use crate::refusal::Refusal;
 use crate::report::figures;
 use crate::session;
 use crate::state::{BudgetEntry, Draft};
+use crate::witness;
 
 /// What to do with a figure that contradicts another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,14 +86,15 @@ impl Draft {
         if new.seen.who.session.is_empty() {
             new.seen.who.session = known.seen.who.session.clone();
         }
-        let mut merged = Candidate::of(known);
-        let verdict = merge(&mut merged, new);
-        let reason = match verdict {
-            Verdict::Lost(loss) => return Recorded::Known(loss),
-            Verdict::Replaced => AmendReason::Better,
-            Verdict::Attributed(_) => AmendReason::Attribution,
+        let (heard, counted, verdict) = witness::hear(known, new);
+        let reason = match (verdict, verdict.amends()) {
+            (_, Some(reason)) => reason,
+            (Verdict::Lost(loss), None) => return Recorded::Known(loss),
+            (_, None) => return Recorded::Known(Loss::Copy),
         };
-        let (record, costing) = self.price(merged, (reason == AmendReason::Attribution).then_some(known));
+        let same = same_usage(&known.seen, &counted.seen);
+        let (mut record, costing) = self.price(counted, same.then_some(known));
+        record.heard = heard;
         let record = Box::new(record);
         let body = Body::Amend {
             replaces,
@@ -141,8 +143,39 @@ impl Draft {
             cost: same.map_or(cost, |same| same.cost),
             waste,
             seen: call.seen,
+            heard: Vec::new(),
         };
         (record, costing)
+    }
+
+    /// Takes apart what several witnesses were heard about: the record of the account whose key it has, and the accounts
+    /// that are calls of their own from here on.
+    ///
+    /// # Errors
+    /// Only one witness saw the call.
+    pub fn split(&mut self, seq: u64, known: &Record) -> Result<(Body, Vec<Candidate>), Refusal> {
+        let mut heard = known.heard.clone();
+        let Some(at) = heard.iter().position(|a| a.seen.key.hash == known.seen.key.hash) else {
+            let what = format!("second witness of record {seq}");
+            return Err(Refusal::NotFound { what });
+        };
+        let mut kept = heard.remove(at);
+        if heard.iter().any(|a| a.seen.key.hash == kept.seen.key.hash) {
+            return Err(Refusal::invalid(
+                "seq",
+                "its witnesses know the call by the same id",
+                "a record whose witnesses were joined by their figures or by a request id beside their keys",
+            ));
+        }
+        kept.seen.key = known.seen.key;
+        let same = same_usage(&known.seen, &kept.seen);
+        let (record, _) = self.price(kept, same.then_some(known));
+        let body = Body::Amend {
+            replaces: seq,
+            reason: AmendReason::Split,
+            record: Box::new(record),
+        };
+        Ok((body, heard))
     }
 
     /// The record at today's prices. `None` when its cost stays as it is.

@@ -6,6 +6,7 @@ use crate::Name;
 use crate::actor::Actor;
 use crate::budget::{End, Estimate, Grounds, Lift, Reservation};
 use crate::denial::Denial;
+use crate::merge::Candidate;
 use crate::money::Pico;
 use crate::observation::Observation;
 use crate::task::Allocation;
@@ -174,6 +175,10 @@ pub enum AmendReason {
     Attribution,
     /// The price book changed and the user asked to apply it.
     Repriced,
+    /// Another kind of witness saw the same call.
+    Joined,
+    /// What was taken for one call are several: the user said so.
+    Split,
 }
 
 /// A call as the ledger keeps it: the observation, its price and what the waste rules said.
@@ -189,6 +194,9 @@ pub struct Record {
     pub cost: Option<Pico>,
     /// What the waste rules found, most severe first.
     pub waste: Vec<Finding>,
+    /// When several kinds of witness saw the call: the account of each as it was given, in the order of
+    /// [`Witness`](crate::witness::Witness). Empty when only one did: then `seen` is its account.
+    pub heard: Vec<Candidate>,
 }
 
 /// One finding of a waste rule.

@@ -32,6 +32,7 @@ pub mod time;
 pub mod tips;
 pub mod tokens;
 pub mod waste;
+pub mod witness;
 
 #[cfg(test)]
 mod testing;

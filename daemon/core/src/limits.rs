@@ -1,5 +1,12 @@
 //! Every bound in one place, each with its reason. Whatever comes from outside is measured against these.
 
+/// Quarters of an hour whose calls the writer keeps at hand to join the accounts of several witnesses: those around
+/// now, and those that an import goes through.
+pub const MAX_SLICES: usize = 8;
+
+/// Calls of one of them; about 4 MB. What is beyond is not joined by its figures or its request id.
+pub const MAX_PER_SLICE: usize = 32_768;
+
 /// Longest name (agent, model, project, session, tool, user) in bytes: paths fit, abuse does not.
 pub const MAX_NAME_BYTES: usize = 1024;
 /// Longest note kept with a record, in characters: enough to recognise a call, too little to hold a prompt.

@@ -57,6 +57,8 @@ pub enum Verdict {
     Attributed(Loss),
     /// Nothing changed.
     Lost(Loss),
+    /// It is another kind of witness's account of the same call; both are kept.
+    Joined,
 }
 
 /// Why a line lost.
@@ -76,6 +78,7 @@ impl Verdict {
         match self {
             Verdict::Replaced => Some(AmendReason::Better),
             Verdict::Attributed(_) => Some(AmendReason::Attribution),
+            Verdict::Joined => Some(AmendReason::Joined),
             Verdict::Lost(_) => None,
         }
     }
@@ -174,7 +177,7 @@ fn same_line(a: &Observation, b: &Observation) -> bool {
 }
 
 /// Both say the same about what the call used and when: which of them is kept makes no difference to any figure.
-fn same_usage(a: &Observation, b: &Observation) -> bool {
+pub(crate) fn same_usage(a: &Observation, b: &Observation) -> bool {
     a.at_ms == b.at_ms
         && a.tokens == b.tokens
         && a.sidechain == b.sidechain

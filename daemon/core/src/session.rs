@@ -105,6 +105,18 @@ pub fn new_id(agent: &str, seq: u64, at_ms: i64) -> Name {
     format!("{}-{}", &agent[..cut], &hash.to_hex()[..12]).into()
 }
 
+/// The session is one that [`new_id`] made: its agent named none.
+pub fn is_ours(agent: &str, session: &str) -> bool {
+    let mut cut = agent.len().min(64);
+    while !agent.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let hash = session
+        .strip_prefix(&agent[..cut])
+        .and_then(|rest| rest.strip_prefix('-'));
+    hash.is_some_and(|hash| hash.len() == 12 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

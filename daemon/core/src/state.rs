@@ -17,10 +17,12 @@ use crate::budget::{
 use crate::calibration::{Bill, Calibrations};
 use crate::denial::{Denials, SavedRun};
 use crate::entry::{AmendReason, Body, Entry, Record};
+use crate::merge::same_usage;
 use crate::price::{Origin, PriceBook, PriceRow};
 use crate::session::Sessions;
 use crate::task::{Allocation, Task, Tasks};
 use crate::waste::{Recent, WasteRules};
+use crate::witness::Spans;
 
 /// What the rules go by, apart from the entries.
 #[derive(Debug, Clone)]
@@ -64,6 +66,8 @@ pub struct State {
     pub last_seq: u64,
     /// When it was accepted. Never decreases.
     pub last_recorded_ms: i64,
+    /// When which kind of witness saw calls.
+    pub spans: Spans,
 }
 
 /// The writer's state.
@@ -101,6 +105,8 @@ struct Checkpoint {
     tasks: Vec<Task>,
     #[serde(default)]
     denials: Vec<SavedRun>,
+    #[serde(default = "Spans::unknown")]
+    spans: Spans,
 }
 
 /// A budget with what its running windows had used, as an entry and as part of a checkpoint.
@@ -143,6 +149,7 @@ impl Draft {
                 purge_horizon_ms: 0,
                 last_seq: 0,
                 last_recorded_ms: 0,
+                spans: Spans::default(),
             },
             reservations: Reservations::default(),
             denials: Denials::default(),
@@ -160,6 +167,7 @@ impl Draft {
         let mut draft = Draft::new(rules);
         draft.recent = saved.recent;
         draft.state.sessions = saved.sessions;
+        draft.state.spans = saved.spans;
         draft.state.purge_horizon_ms = saved.purge_horizon_ms;
         draft.state.last_seq = saved.last_seq;
         draft.state.last_recorded_ms = saved.last_recorded_ms;
@@ -202,6 +210,7 @@ impl Draft {
             reservations: self.reservations.save(),
             tasks: state.tasks.save(),
             denials: self.denials.save(),
+            spans: state.spans.clone(),
         };
         // Only maps with keys that are no text can fail to become JSON, and there is none.
         serde_json::to_vec(&saved).unwrap_or_default()
@@ -288,13 +297,18 @@ impl Draft {
     /// Applies an entry that was read back: as [`Draft::apply`], and the waste rules see the call again, which they
     /// saw before when it was decided.
     pub fn replay(&mut self, entry: &Entry, previous: Option<&Record>) {
-        if let Body::Usage(record)
-        | Body::Amend {
-            record,
-            reason: AmendReason::Better,
-            ..
-        } = &entry.body
-        {
+        let seen_again = match (&entry.body, previous) {
+            (Body::Usage(record), _) => Some(record),
+            (Body::Amend { record, reason, .. }, _) if *reason == AmendReason::Better => Some(record),
+            // The rules looked again where other figures count since then.
+            (Body::Amend { record, reason, .. }, Some(previous)) => {
+                let moved = matches!(reason, AmendReason::Joined | AmendReason::Split)
+                    && !same_usage(&previous.seen, &record.seen);
+                moved.then_some(record)
+            }
+            _ => None,
+        };
+        if let Some(record) = seen_again {
             self.rules
                 .waste
                 .check(&mut self.recent, &record.seen, record.cost);
@@ -304,6 +318,7 @@ impl Draft {
 
     fn count(&mut self, record: &Record, previous: Option<&Record>, now_ms: i64) -> Vec<Crossing> {
         let who = &record.seen.who;
+        self.state.spans.add(record);
         self.state
             .sessions
             .used(&who.agent, &who.session, record.seen.at_ms);

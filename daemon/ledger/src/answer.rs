@@ -164,6 +164,8 @@ pub(crate) enum Change {
     RemovePrice(Name, Name),
     /// Tells that so many records have another cost now.
     Repriced(u64),
+    /// Takes a record of several witnesses apart.
+    Split(u64),
     /// Begins a purge.
     Purge(Cut),
 }

@@ -10,7 +10,7 @@ use tokmon_core::Name;
 use tokmon_core::actor::Actor;
 use tokmon_core::budget::Budget;
 use tokmon_core::calibration::Bill;
-use tokmon_core::entry::Body;
+use tokmon_core::entry::{Body, Entry};
 use tokmon_core::limits::MAX_BATCH;
 use tokmon_core::observation::Observation;
 use tokmon_core::price::{Origin, PriceBook, PriceRow};
@@ -26,6 +26,7 @@ use crate::place::{Kind, Opened, Place};
 use crate::replay;
 use crate::shared::Shared;
 use crate::slot::Slot;
+use crate::store::record_of;
 use crate::store::redb::RedbStore;
 use crate::writer::{Writer, guarded};
 
@@ -237,6 +238,19 @@ impl Ledger {
     pub async fn set_budgets(&self, budgets: Vec<Budget>) -> Result<(), LedgerError> {
         check_batch("budgets", budgets.len())?;
         self.change(Change::SetBudgets(budgets)).await.map(drop)
+    }
+
+    /// Takes a record of several witnesses apart: each account is a call of its own from here on. Returns the records.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`]; `Refused` with `NotFound` when there is no such record, it was replaced since, or only one
+    /// witness saw the call.
+    pub async fn split(&self, seq: u64) -> Result<Vec<Entry>, LedgerError> {
+        let made = self.change(Change::Split(seq)).await?;
+        Ok(made
+            .into_iter()
+            .filter(|entry| record_of(entry).is_some())
+            .collect())
     }
 
     /// Removes a budget; its history stays.

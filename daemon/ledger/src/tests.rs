@@ -7,6 +7,7 @@ mod once;
 mod promises;
 mod reads;
 mod trouble;
+mod witness;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -8,8 +8,10 @@ mod answers;
 mod batch;
 mod change;
 mod claims;
+mod import;
 mod recover;
 mod swap;
+mod witness;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +31,7 @@ use crate::shared::Shared;
 use crate::store::{Batch, Cut, Staged, Store, StoreError};
 use answers::Answer;
 use batch::Turn;
+use witness::Slices;
 
 /// The longest that a batch waits for callers who are about to come.
 const MAX_LINGER: Duration = Duration::from_millis(1);
@@ -47,6 +50,8 @@ pub(crate) struct Writer {
     waiters: (usize, usize),
     /// The last entry that the saved state covers.
     checkpoint_seq: u64,
+    /// Calls that another kind of witness may tell of.
+    slices: Slices,
 }
 
 /// The store failed; `batch` is what it was given, when it was given something.
@@ -98,6 +103,7 @@ impl Writer {
             commit: Duration::ZERO,
             waiters: (0, 0),
             checkpoint_seq,
+            slices: Slices::default(),
         }
     }
 
@@ -186,6 +192,7 @@ impl Writer {
             let mut turn = match Turn::begin(
                 &mut self.draft,
                 &self.shared,
+                &mut self.slices,
                 &quick,
                 in_batch.as_ref().map(|(b, _)| b),
             ) {

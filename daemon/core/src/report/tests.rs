@@ -377,6 +377,7 @@ fn kept(seen: Observation) -> Record {
         owner_sidechain: false,
         cost: None,
         waste: Vec::new(),
+        heard: Vec::new(),
         seen,
     }
 }

@@ -37,6 +37,8 @@ struct Inner {
     checkpoint: Option<(u64, Vec<u8>)>,
     horizon_ms: i64,
     purged: BTreeSet<Key>,
+    /// Keys of accounts of a call that has another one.
+    aliases: HashMap<Key, Key>,
     last_seq: u64,
 }
 
@@ -158,6 +160,16 @@ impl Inner {
                 self.by_key.remove(&previous.seen.key);
                 self.by_time.remove(&(previous.seen.at_ms, *replaces));
             }
+            for previous in staged.previous.iter().flat_map(|previous| &previous.heard) {
+                self.aliases.remove(&previous.seen.key);
+            }
+            for account in record
+                .heard
+                .iter()
+                .filter(|a| a.seen.key.hash != record.seen.key.hash)
+            {
+                self.aliases.insert(account.seen.key, record.seen.key);
+            }
             self.by_key.insert(record.seen.key, entry.seq);
             self.by_time.insert((record.seen.at_ms, entry.seq));
             self.count(record, true);
@@ -183,8 +195,13 @@ impl Inner {
         }
     }
 
+    /// The key of the call that an account with this key tells of.
+    fn target(&self, key: Key) -> Option<Key> {
+        same_call(key).find_map(|key| self.aliases.get(&key).copied())
+    }
+
     fn known(&self, key: Key) -> Result<Option<Known>> {
-        for key in same_call(key) {
+        for key in same_call(key).chain(self.target(key)) {
             if let Some(&seq) = self.by_key.get(&key) {
                 let entry = self.entries.get(&seq);
                 let record = entry.and_then(record_of).ok_or_else(|| missing(seq))?;
@@ -399,7 +416,10 @@ impl Store for MemoryStore {
 
     fn purged(&self, keys: &[Key]) -> Result<Vec<bool>> {
         let inner = self.lock();
-        let gone = |key: &Key| same_call(*key).any(|key| inner.purged.contains(&key));
+        let gone = |key: &Key| {
+            let mut keys = same_call(*key).chain(inner.target(*key));
+            keys.any(|key| inner.purged.contains(&key))
+        };
         Ok(keys.iter().map(gone).collect())
     }
 

@@ -89,6 +89,7 @@ pub fn call(n: u64, at_ms: i64) -> Record {
         owner_sidechain: n.is_multiple_of(13),
         cost: (!n.is_multiple_of(31)).then(|| Pico(i128::from(n % 1000) * 1_234_567_891)),
         waste: findings.into_iter().collect(),
+        heard: Vec::new(),
         seen,
     }
 }

@@ -8,20 +8,24 @@ use tokmon_core::budget::Crossing;
 use tokmon_core::decide::{self, Held, Manner, Recorded};
 use tokmon_core::entry::{AmendReason, Body, Entry, Record};
 use tokmon_core::id::Key;
-use tokmon_core::merge::{Candidate, Loss, Verdict, merge};
+use tokmon_core::merge::{Candidate, Loss, Verdict};
 use tokmon_core::observation::Observation;
 use tokmon_core::refusal::Refusal;
 use tokmon_core::state::Draft;
 
 use super::answers::{Answer, Pending};
-use crate::answer::{Chunk, Claim, Imported, Outcome, Receipt};
+use super::witness::{Slices, former_of};
+use crate::answer::{Change, Claim, Outcome, Receipt};
 use crate::error::LedgerError;
 use crate::ops::{Bulk, By, Quick, Reply};
 use crate::shared::Shared;
 use crate::store::{Batch, DropReason, Dropped, Known, Staged, Store, StoreError, record_of, same_call};
 
 /// Asks the store; a panic in it is damage like any other.
-fn look<T>(shared: &Shared, ask: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(super) fn look<T>(
+    shared: &Shared,
+    ask: impl FnOnce(&dyn Store) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     super::guarded(|| {
         shared
             .slot
@@ -34,7 +38,7 @@ fn look<T>(shared: &Shared, ask: impl FnOnce(&dyn Store) -> Result<T, StoreError
 }
 
 /// What is held of a call.
-fn held<'a>(purged: &HashSet<Key>, key: Key, known: Option<&'a Known>) -> Held<'a> {
+pub(super) fn held<'a>(purged: &HashSet<Key>, key: Key, known: Option<&'a Known>) -> Held<'a> {
     match known {
         Some(known) => Held::Known(known.seq, &known.record),
         None if purged.contains(&key) => Held::Purged,
@@ -46,15 +50,20 @@ fn held<'a>(purged: &HashSet<Key>, key: Key, known: Option<&'a Known>) -> Held<'
 pub(crate) struct Turn<'a> {
     pub(super) draft: &'a mut Draft,
     pub(super) shared: &'a Arc<Shared>,
+    pub(super) slices: &'a mut Slices,
     pub(super) now_ms: i64,
     pub(super) batch: Batch,
     answers: Vec<Answer>,
     /// The calls of this turn that the store knows.
-    known: HashMap<Key, Known>,
+    pub(super) known: HashMap<Key, Known>,
+    /// The calls whose key is another than that of an account of them.
+    pub(super) other_keys: HashMap<Key, Key>,
     /// Where in the batch the calls stand that this turn recorded: the same may come once more.
-    placed: HashMap<Key, usize>,
+    pub(super) placed: HashMap<Key, usize>,
     /// The calls of this turn whose record has been purged.
-    purged: HashSet<Key>,
+    pub(super) purged: HashSet<Key>,
+    /// `placed` tells of every record of this batch: accounts of other witnesses are looked for.
+    pub(super) indexed: bool,
     pub(super) trouble: Option<StoreError>,
     /// Who asks for what is decided now.
     pub(super) by: By,
@@ -67,6 +76,7 @@ impl<'a> Turn<'a> {
     pub(crate) fn begin(
         draft: &'a mut Draft,
         shared: &'a Arc<Shared>,
+        slices: &'a mut Slices,
         quick: &[Quick],
         bulk: Option<&Bulk>,
     ) -> Result<Turn<'a>, StoreError> {
@@ -92,6 +102,10 @@ impl<'a> Turn<'a> {
             .filter(|(_, found)| found.is_none())
             .map(|(key, _)| *key)
             .collect();
+        let other_keys: HashMap<Key, Key> = (keys.iter().zip(&found))
+            .filter_map(|(key, found)| Some((*key, found.as_ref()?.record.seen.key)))
+            .filter(|(key, of)| key.hash != of.hash)
+            .collect();
         let known = found
             .into_iter()
             .flatten()
@@ -114,12 +128,16 @@ impl<'a> Turn<'a> {
         Ok(Turn {
             draft,
             shared,
+            slices,
             now_ms,
             batch: Batch::default(),
             answers: Vec::new(),
             known,
             placed: HashMap::new(),
             purged,
+            // Two of the keys may be one call.
+            indexed: !other_keys.is_empty(),
+            other_keys,
             trouble: None,
             by: None,
             save_after: false,
@@ -143,6 +161,18 @@ impl<'a> Turn<'a> {
                 self.answers.push(Answer::Claim(reply, owed));
             }
             Quick::Denied(denied, by) => self.denied(&denied.0, denied.1, by),
+            Quick::Change(Change::Split(seq), by, reply) => {
+                self.by = by;
+                let from = self.batch.entries.len();
+                match self.split(seq) {
+                    Ok(()) => {
+                        let made = self.batch.entries[from..].iter().map(|s| s.entry.clone());
+                        let made = made.collect();
+                        self.answers.push(Answer::Change(reply, made));
+                    }
+                    Err(error) => drop(reply.send(Err(error))),
+                }
+            }
             Quick::Change(change, by, reply) => match self.change(change) {
                 Ok(bodies) => {
                     self.by = by;
@@ -186,6 +216,12 @@ impl<'a> Turn<'a> {
             body,
         };
         let crossings = self.draft.apply(&entry, previous.as_deref());
+        if let Some(record) = record_of(&entry) {
+            self.slices.note(record);
+            if self.indexed {
+                self.placed.insert(record.seen.key, self.batch.entries.len());
+            }
+        }
         self.batch.entries.push(Staged { entry, previous });
         for crossing in &crossings {
             self.push(decide::alert(crossing), None);
@@ -194,7 +230,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Takes out what is known of a call.
-    fn take_known(&mut self, key: Key) -> Option<Known> {
+    pub(super) fn take_known(&mut self, key: Key) -> Option<Known> {
+        let key = self.other_keys.get(&key).copied().unwrap_or(key);
         same_call(key).find_map(|key| {
             let placed = self.placed.remove(&key).and_then(|place| {
                 let entry = &self.batch.entries.get(place)?.entry;
@@ -225,9 +262,13 @@ impl<'a> Turn<'a> {
 
     pub(super) fn record_one(&mut self, seen: Observation) -> Pending {
         let key = seen.key;
-        let known = self.take_known(key);
+        let witness = seen.source.witness();
+        let mut known = self.take_known(key);
         if known.is_none() && self.purged.contains(&key) {
             return self.uncounted(seen);
+        }
+        if known.is_none() && self.counterpart(&seen).is_some() {
+            known = self.take_known(key);
         }
         let line = known.as_ref().map(|_| source_of(&seen));
         let held = held(&self.purged, key, known.as_ref());
@@ -249,7 +290,7 @@ impl<'a> Turn<'a> {
                     _ => unreachable!("a call becomes a usage or an amendment"),
                 };
                 if let (Some(known), Some(line), Some(verdict)) = (&known, line, verdict) {
-                    let former = source_of(&known.record.seen);
+                    let former = former_of(&known.record, witness);
                     self.drop_by(known.record.seen.key, former, line, verdict);
                 }
                 self.placed.insert(record.seen.key, self.batch.entries.len());
@@ -294,6 +335,7 @@ impl<'a> Turn<'a> {
             owner_sidechain: seen.sidechain,
             cost: costing.as_ref().map(|c| c.total),
             waste: Vec::new(),
+            heard: Vec::new(),
             seen,
         };
         Pending {
@@ -302,78 +344,6 @@ impl<'a> Turn<'a> {
             record,
             costing,
             alerts: Vec::new(),
-        }
-    }
-
-    /// Takes a source's chunk. Lines of one call are merged before they meet the ledger, so a call that streamed in
-    /// ten lines is one entry.
-    fn import(&mut self, chunk: Chunk) -> Imported {
-        let mut imported = Imported::default();
-        let mut calls: Vec<Candidate> = Vec::with_capacity(chunk.observations.len());
-        let mut places: HashMap<Key, usize> = HashMap::with_capacity(chunk.observations.len());
-        for (index, seen) in chunk.observations.into_iter().enumerate() {
-            let seen = match self.draft.prepare(seen, self.now_ms, Manner::Read) {
-                Ok(seen) => seen,
-                Err(refusal) => {
-                    imported.refused.push((index, refusal));
-                    continue;
-                }
-            };
-            let Some(place) = same_call(seen.key).find_map(|key| places.get(&key).copied()) else {
-                places.insert(seen.key, calls.len());
-                calls.push(Candidate::new(seen));
-                continue;
-            };
-            let call = &mut calls[place];
-            let (key, former, line) = (call.seen.key, source_of(&call.seen), source_of(&seen));
-            let verdict = merge(call, Candidate::new(seen));
-            imported.duplicates += u64::from(verdict != Verdict::Lost(Loss::Reread));
-            self.drop_by(key, former, line, verdict);
-        }
-        for call in calls {
-            self.import_one(call, &mut imported);
-        }
-        self.batch.positions.extend(chunk.positions);
-        self.batch.forgotten.extend(chunk.forgotten);
-        imported
-    }
-
-    fn import_one(&mut self, call: Candidate, imported: &mut Imported) {
-        let key = call.seen.key;
-        let known = self.take_known(key);
-        let line = known.as_ref().map(|_| source_of(&call.seen));
-        match self
-            .draft
-            .record(call, held(&self.purged, key, known.as_ref()), self.now_ms)
-        {
-            Recorded::Written {
-                opened,
-                body,
-                verdict,
-                ..
-            } => {
-                opened.into_iter().for_each(|body| drop(self.push(body, None)));
-                match (&known, verdict, line) {
-                    (Some(known), Some(verdict), Some(line)) => {
-                        imported.amended += 1;
-                        self.drop_by(
-                            known.record.seen.key,
-                            source_of(&known.record.seen),
-                            line,
-                            verdict,
-                        );
-                    }
-                    _ => imported.added += 1,
-                }
-                self.push(body, known.map(|known| Box::new(known.record)));
-            }
-            Recorded::Known(loss) => {
-                imported.duplicates += u64::from(loss != Loss::Reread);
-                if let (Some(known), Some(line)) = (known, line) {
-                    self.drop_reason(known.record.seen.key, line, loss);
-                }
-            }
-            Recorded::Purged => imported.purged += 1,
         }
     }
 
@@ -398,7 +368,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Notes the line that lost: the former one when it was replaced, else the new one.
-    fn drop_by(&mut self, key: Key, mut former: Dropped, line: Dropped, verdict: Verdict) {
+    pub(super) fn drop_by(&mut self, key: Key, mut former: Dropped, line: Dropped, verdict: Verdict) {
         match verdict {
             Verdict::Replaced => {
                 // The same line read better by a newer parser is still one line.
@@ -408,10 +378,12 @@ impl<'a> Turn<'a> {
                 }
             }
             Verdict::Attributed(loss) | Verdict::Lost(loss) => self.drop_reason(key, line, loss),
+            // Both accounts are kept in the record.
+            Verdict::Joined => {}
         }
     }
 
-    fn drop_reason(&mut self, key: Key, mut line: Dropped, loss: Loss) {
+    pub(super) fn drop_reason(&mut self, key: Key, mut line: Dropped, loss: Loss) {
         line.reason = match loss {
             Loss::Reread => return,
             Loss::Copy => DropReason::Copy,
@@ -421,7 +393,7 @@ impl<'a> Turn<'a> {
     }
 }
 
-fn source_of(seen: &Observation) -> Dropped {
+pub(super) fn source_of(seen: &Observation) -> Dropped {
     Dropped {
         kind: seen.source.kind.clone(),
         path: seen.source.path.clone(),

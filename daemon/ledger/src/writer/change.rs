@@ -28,6 +28,7 @@ impl Turn<'_> {
                     .collect();
             }
             Change::Repriced(records) => Body::Repriced { records },
+            Change::Split(_) => return Ok(Vec::new()),
             Change::Purge(cut) => {
                 let counted = self.shared.slot.read(|store| Ok(store.count_before(&cut)?));
                 let records = self.tell(counted)?;

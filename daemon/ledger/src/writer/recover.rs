@@ -99,6 +99,7 @@ impl Writer {
         let store = guarded(|| shared.place.open())?;
         let draft = guarded(|| replay::load(&*store, &shared.rules))?;
         self.draft = draft;
+        self.slices = Default::default();
         self.checkpoint_seq = 0;
         shared.slot.fill(store.clone());
         Ok(store)

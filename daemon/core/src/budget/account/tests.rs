@@ -17,6 +17,7 @@ fn record(at_ms: i64, tokens: u64) -> Record {
         owner_sidechain: false,
         cost: Some(Pico(i128::from(tokens))),
         waste: Vec::new(),
+        heard: Vec::new(),
         seen,
     }
 }

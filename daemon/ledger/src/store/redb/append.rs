@@ -18,6 +18,7 @@ use super::entry::{Ids, ids_of, to_row};
 use super::names::{Cache, Fresh, Interner};
 use super::sums::Sums;
 use super::tables::{self, key_bytes, time_bytes};
+use super::witness::NewAliases;
 
 /// The row of the rules' state.
 pub(super) const CHECKPOINT_KEY: &str = "state";
@@ -57,6 +58,7 @@ fn append_entries(txn: &WriteTransaction, interner: &mut Interner<'_, '_>, batch
     batch.check(last_seq)?;
     let mut calls = Calls::default();
     let mut sums = Sums::default();
+    let mut aliases = NewAliases::default();
     let mut digest = Digest::default();
     let mut value = Vec::new();
     let mut entries = txn.open_table(tables::ENTRY)?;
@@ -83,13 +85,16 @@ fn append_entries(txn: &WriteTransaction, interner: &mut Interner<'_, '_>, batch
         if let (Body::Amend { replaces, .. }, Some(previous)) = (&entry.body, &staged.previous) {
             let ids = ids_of(previous, |kind, name| interner.id(kind, name))?;
             sums.subtract(previous, &ids);
+            aliases.forget(previous);
             calls.replace(key_bytes(&previous.seen.key), previous.seen.at_ms, *replaces)?;
         }
         sums.add(record, &ids);
+        aliases.add(record);
         calls.add(key_bytes(&record.seen.key), record.seen.at_ms, entry.seq)?;
     }
     end.close()?;
     calls.write(txn)?;
+    aliases.write(txn)?;
     sums.write(txn)?;
     let row = ChainRow {
         hash: chain::link(&head, &digest.finish()).to_vec(),

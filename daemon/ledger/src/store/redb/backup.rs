@@ -40,6 +40,7 @@ fn copy_all(from: &ReadTransaction, db: &Database) -> Result<()> {
     copy(from, to, tables::TIME)?;
     copy(from, to, tables::KEY)?;
     copy(from, to, tables::PURGED)?;
+    copy(from, to, tables::ALIAS)?;
     copy(from, to, tables::DICT)?;
     copy(from, to, tables::DICT_REV)?;
     copy(from, to, tables::ROLL_COARSE)?;

@@ -14,6 +14,7 @@ use super::reservation::{
     BudgetLiftedRow, BudgetUnliftedRow, DeniedRow, ExtendedRow, ReservedRow, ResolvedRow,
 };
 use super::task::{TaskAllocatedRow, TaskCompletedRow};
+use super::witness::AccountRow;
 
 /// The envelope's version.
 const VERSION: u8 = 1;
@@ -213,6 +214,9 @@ pub(super) struct RecordRow {
     /// The provider's id of the request or response.
     #[prost(string, tag = "26")]
     pub(super) request_id: String,
+    /// The accounts of several witnesses.
+    #[prost(message, repeated, tag = "31")]
+    pub(super) heard: Vec<AccountRow>,
     #[prost(string, optional, tag = "30")]
     pub(super) task: Option<String>,
 }

@@ -15,9 +15,8 @@ use super::codec::{
     AmendRow, BodyRow, BudgetAlertRow, EntryRow, FindingRow, LedgerReplacedRow, PriceRemovedRow, PurgedRow,
     RecordRow, SessionResetRow, rule_number, rule_of, unseal, unseal_message,
 };
-use super::reservation;
 use super::tables::{KIND_PATH, KIND_PLACE, KIND_SOURCE, KINDS, KINDS_OF_ALL};
-use super::task;
+use super::{reservation, task, witness};
 
 /// Ids of a record's names: the first dimensions, the source's kind, its path, the place.
 pub(super) type Ids = [u32; KINDS];
@@ -157,18 +156,19 @@ fn record_row(record: &Record, ids: &Ids) -> RecordRow {
     let seen = &record.seen;
     let tokens = seen.tokens.to_array();
     let used = tokens.iter().rposition(|&n| n != 0).map_or(0, |at| at + 1);
-    let (mut hash_a, mut hash_b) = ([0; 8], [0; 4]);
-    hash_a.copy_from_slice(&seen.key.hash[..8]);
-    hash_b.copy_from_slice(&seen.key.hash[8..]);
+    let (hash_a, hash_b) = key_parts(&seen.key);
     RecordRow {
         ids: ids[..KINDS_OF_ALL].to_vec(),
         place: ids[KIND_PLACE as usize],
         request_id: seen.request_id.to_string(),
+        heard: (record.heard.iter())
+            .map(|account| witness::account_row(account, seen))
+            .collect(),
         tokens: tokens[..used].to_vec(),
         at_ms: seen.at_ms,
         day: seen.key.day,
-        hash_a: u64::from_le_bytes(hash_a),
-        hash_b: u32::from_le_bytes(hash_b),
+        hash_a,
+        hash_b,
         offset: seen.source.offset,
         lines: seen.source.lines,
         line_hash: seen.line_hash,
@@ -178,17 +178,8 @@ fn record_row(record: &Record, ids: &Ids) -> RecordRow {
         owner_ms: record.owner_at_ms.wrapping_sub(seen.at_ms),
         waste: record.waste.iter().map(finding_row).collect(),
         extra_output: seen.extra_output,
-        tier: match seen.tier {
-            Tier::Standard => 0,
-            Tier::Priority => 1,
-            Tier::Flex => 2,
-            Tier::Batch => 3,
-        },
-        confidence: match seen.confidence {
-            Confidence::Reported => 0,
-            Confidence::Counted => 1,
-            Confidence::Estimated => 2,
-        },
+        tier: tier_number(seen.tier),
+        confidence: confidence_number(seen.confidence),
         kind: match seen.kind {
             CallKind::Completion => 0,
             CallKind::Embedding => 1,
@@ -257,10 +248,63 @@ pub(super) fn record_in(row: &EntryRow) -> Option<(&RecordRow, Option<u64>)> {
 impl RecordRow {
     /// The call's key.
     pub(super) fn key(&self) -> Key {
-        let mut hash = [0; 12];
-        hash[..8].copy_from_slice(&self.hash_a.to_le_bytes());
-        hash[8..].copy_from_slice(&self.hash_b.to_le_bytes());
-        Key { day: self.day, hash }
+        key_whole(self.day, self.hash_a, self.hash_b)
+    }
+}
+
+/// A key's hash in two numbers.
+pub(super) fn key_parts(key: &Key) -> (u64, u32) {
+    let (mut a, mut b) = ([0; 8], [0; 4]);
+    a.copy_from_slice(&key.hash[..8]);
+    b.copy_from_slice(&key.hash[8..]);
+    (u64::from_le_bytes(a), u32::from_le_bytes(b))
+}
+
+/// The inverse of [`key_parts`].
+pub(super) fn key_whole(day: u32, hash_a: u64, hash_b: u32) -> Key {
+    let mut hash = [0; 12];
+    hash[..8].copy_from_slice(&hash_a.to_le_bytes());
+    hash[8..].copy_from_slice(&hash_b.to_le_bytes());
+    Key { day, hash }
+}
+
+/// A tier's number on disk.
+pub(super) fn tier_number(tier: Tier) -> u32 {
+    match tier {
+        Tier::Standard => 0,
+        Tier::Priority => 1,
+        Tier::Flex => 2,
+        Tier::Batch => 3,
+    }
+}
+
+/// The inverse of [`tier_number`].
+pub(super) fn tier_of(number: u32) -> Result<Tier> {
+    match number {
+        0 => Ok(Tier::Standard),
+        1 => Ok(Tier::Priority),
+        2 => Ok(Tier::Flex),
+        3 => Ok(Tier::Batch),
+        _ => Err(strange("tier")),
+    }
+}
+
+/// A confidence's number on disk.
+pub(super) fn confidence_number(confidence: Confidence) -> u32 {
+    match confidence {
+        Confidence::Reported => 0,
+        Confidence::Counted => 1,
+        Confidence::Estimated => 2,
+    }
+}
+
+/// The inverse of [`confidence_number`].
+pub(super) fn confidence_of(number: u32) -> Result<Confidence> {
+    match number {
+        0 => Ok(Confidence::Reported),
+        1 => Ok(Confidence::Counted),
+        2 => Ok(Confidence::Estimated),
+        _ => Err(strange("confidence")),
     }
 }
 
@@ -283,6 +327,8 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
                 0 => AmendReason::Better,
                 1 => AmendReason::Attribution,
                 2 => AmendReason::Repriced,
+                3 => AmendReason::Joined,
+                4 => AmendReason::Split,
                 _ => return Err(strange("reason")),
             };
             let inner = row.record.ok_or_else(|| strange("record"))?;
@@ -380,22 +426,11 @@ fn record(row: RecordRow, mut name: impl FnMut(u8, u32) -> Result<Name>) -> Resu
         provider: of(1)?,
         model: of(2)?,
         tokens: Tokens::from_array(tokens),
-        tier: match row.tier {
-            0 => Tier::Standard,
-            1 => Tier::Priority,
-            2 => Tier::Flex,
-            3 => Tier::Batch,
-            _ => return Err(strange("tier")),
-        },
+        tier: tier_of(row.tier)?,
         fast: row.fast,
         us_region: row.us_region,
         reported_cost: row.reported.map(Into::into),
-        confidence: match row.confidence {
-            0 => Confidence::Reported,
-            1 => Confidence::Counted,
-            2 => Confidence::Estimated,
-            _ => return Err(strange("confidence")),
-        },
+        confidence: confidence_of(row.confidence)?,
         kind: match row.kind {
             0 => CallKind::Completion,
             1 => CallKind::Embedding,
@@ -417,7 +452,13 @@ fn record(row: RecordRow, mut name: impl FnMut(u8, u32) -> Result<Name>) -> Resu
         request_id: row.request_id.as_str().into(),
         place,
     };
+    let heard = row
+        .heard
+        .into_iter()
+        .map(|account| witness::account(account, &seen));
+    let heard = heard.collect::<Result<Vec<_>>>()?;
     Ok(Record {
+        heard,
         owner_at_ms: row.owner_ms.wrapping_add(seen.at_ms),
         owner_sidechain: row.owner_sidechain,
         cost: row.cost.map(Into::into),
@@ -440,10 +481,12 @@ fn reason_number(reason: AmendReason) -> u32 {
         AmendReason::Better => 0,
         AmendReason::Attribution => 1,
         AmendReason::Repriced => 2,
+        AmendReason::Joined => 3,
+        AmendReason::Split => 4,
     }
 }
 
-fn strange(what: &str) -> StoreError {
+pub(super) fn strange(what: &str) -> StoreError {
     StoreError::Damaged(format!("a {what} that this program does not know"))
 }
 

@@ -49,6 +49,7 @@ impl RedbStore {
         let db = backing.database()?;
         let found = guarded(|| schema_of(&db))?;
         let db = migrate::to_present(path, db, found, || backing.database())?;
+        guarded(|| complete(&db))?;
         Ok(RedbStore {
             handle: Handle::new(backing, db),
             names: Cache::default(),
@@ -100,6 +101,7 @@ impl RedbStore {
         if found != SCHEMA_VERSION {
             return Err(newer(found));
         }
+        guarded(|| complete(&db))?;
         Ok(RedbStore {
             handle: Handle::new(backing, db),
             names: Cache::default(),
@@ -238,6 +240,7 @@ pub(super) fn initialise(db: &Database) -> Result<()> {
     txn.open_table(tables::TIME)?;
     txn.open_table(tables::KEY)?;
     txn.open_table(tables::PURGED)?;
+    txn.open_table(tables::ALIAS)?;
     txn.open_table(tables::DICT)?;
     txn.open_table(tables::DICT_REV)?;
     txn.open_table(tables::ROLL_COARSE)?;
@@ -247,6 +250,18 @@ pub(super) fn initialise(db: &Database) -> Result<()> {
     txn.open_table(tables::DROPPED)?;
     txn.open_table(tables::CHAIN)?;
     txn.open_table(tables::STATE)?;
+    txn.commit()?;
+    Ok(())
+}
+
+/// Makes the tables that came after the first files of this schema: they begin empty.
+fn complete(db: &Database) -> Result<()> {
+    match db.begin_read()?.open_table(tables::ALIAS) {
+        Err(TableError::TableDoesNotExist(_)) => {}
+        other => return other.map(drop).map_err(Into::into),
+    }
+    let txn = db.begin_write()?;
+    txn.open_table(tables::ALIAS)?;
     txn.commit()?;
     Ok(())
 }

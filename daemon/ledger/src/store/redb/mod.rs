@@ -8,6 +8,7 @@
 //! ├── entry_time.v1  at_ms · seq                   → ()     the present record of each call, by time
 //! ├── dedup.v1       day · hash                    → seq    the present record of each call, by key
 //! ├── purged.v1      day · hash                    → ()     calls whose record was purged: they count no more
+//! ├── alias.v1       day · hash                    → day · hash of the call that another witness told of first
 //! ├── dict.v1        kind · name                   → id     kinds: 7 dimensions, source kind, path, place; 0: ""
 //! ├── dict_rev.v1    kind · id                     → name
 //! ├── roll_m.v1      6 h · agent,provider,model    → the sums of up to 24 buckets: what most reports read
@@ -51,6 +52,7 @@ mod sums;
 mod tables;
 mod task;
 mod verify;
+mod witness;
 
 use std::ops::Range;
 use std::path::Path;

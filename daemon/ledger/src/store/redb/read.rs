@@ -18,6 +18,7 @@ use super::names::{Cache, Names, read_name};
 use super::tables::{
     KIND_PATH, KIND_PLACE, KIND_SOURCE, key_bytes, pair, roll_of, time_bytes, time_of, unpair,
 };
+use super::witness::Aliases;
 use super::{chain, coarse, entry, lifecycle, sum, tables};
 
 /// Names as a snapshot knows them.
@@ -48,6 +49,10 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn aliases(&self) -> Result<Aliases> {
+        Aliases::open(self.txn.open_table(tables::ALIAS)?)
+    }
+
     pub(super) fn last_seq(&self) -> Result<u64> {
         chain::last_seq(&self.txn.open_table(tables::CHAIN)?)
     }
@@ -62,6 +67,7 @@ impl<'a> Reader<'a> {
         let mut found = vec![None; keys.len()];
         // Most keys are of one day, and nothing is known of the day after it.
         let mut days: Vec<(u32, bool)> = Vec::new();
+        let aliases = self.aliases()?;
         for at in order {
             for key in same_call(keys[at]) {
                 if !has_day(&table, &mut days, key.day)? {
@@ -78,6 +84,18 @@ impl<'a> Reader<'a> {
                     .clone();
                 found[at] = Some(Known { seq, record });
                 break;
+            }
+            if found[at].is_none()
+                && let Some(key) = aliases.target(keys[at])?
+                && let Some(seq) = table.get(&key_bytes(&key))?
+            {
+                let seq = seq.value();
+                let entry = kept_entry(&entries, &names, seq)?;
+                let record = record_of(&entry).filter(|record| record.seen.key == key);
+                let record = record
+                    .ok_or_else(|| leads_astray("the other key of a call", seq))?
+                    .clone();
+                found[at] = Some(Known { seq, record });
             }
         }
         Ok(found)
@@ -312,10 +330,12 @@ impl<'a> Reader<'a> {
 
     pub(super) fn purged(&self, keys: &[Key]) -> Result<Vec<bool>> {
         let table = self.txn.open_table(tables::PURGED)?;
+        let aliases = self.aliases()?;
         let mut gone = Vec::with_capacity(keys.len());
         for key in keys {
             let mut found = false;
-            for key in same_call(*key) {
+            let other = aliases.target(*key)?;
+            for key in same_call(*key).chain(other) {
                 found = found || table.get(&key_bytes(&key))?.is_some();
             }
             gone.push(found);

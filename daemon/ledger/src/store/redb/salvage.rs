@@ -24,6 +24,7 @@ use super::names::{Cache, read_name};
 use super::read::{Reader, SessionSum, SnapshotNames, read_sum};
 use super::sums::Sums;
 use super::tables::{self, key_bytes, name_bytes, time_bytes, unpair};
+use super::witness::NewAliases;
 
 /// Keys that are tried at once where rows cannot be read in a row.
 const STEP: u64 = 16;
@@ -350,7 +351,7 @@ fn old_sums(old: &Reader<'_>, txn: &WriteTransaction, horizon_ms: i64) -> Result
 fn count(txn: &WriteTransaction, names: &SnapshotNames<'_>, present: &[u64], horizon_ms: i64) -> Result<()> {
     let entries = txn.open_table(tables::ENTRY)?;
     for chunk in present.chunks(CHUNK) {
-        let mut sums = Sums::default();
+        let (mut sums, mut aliases) = (Sums::default(), NewAliases::default());
         for &seq in chunk {
             let Some(row) = entries.get(seq)? else { continue };
             let row = read_row(seq, row.value())?;
@@ -359,6 +360,7 @@ fn count(txn: &WriteTransaction, names: &SnapshotNames<'_>, present: &[u64], hor
             };
             let entry = from_row(seq, row, |kind, id| names.name(kind, id))?;
             let Some(record) = record_of(&entry) else { continue };
+            aliases.add(record);
             if bucket_start_ms(bucket_of(record.seen.at_ms)) < horizon_ms {
                 sums.add_to_session(record, &ids);
             } else {
@@ -366,6 +368,7 @@ fn count(txn: &WriteTransaction, names: &SnapshotNames<'_>, present: &[u64], hor
             }
         }
         sums.write(txn)?;
+        aliases.write(txn)?;
     }
     Ok(())
 }

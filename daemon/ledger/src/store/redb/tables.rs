@@ -19,6 +19,8 @@ pub(super) const TIME: TableDefinition<'static, &[u8; 16], ()> = TableDefinition
 pub(super) const KEY: TableDefinition<'static, &[u8; 16], u64> = TableDefinition::new("dedup.v1");
 /// (day, hash) of calls whose record was purged; they must never count again.
 pub(super) const PURGED: TableDefinition<'static, &[u8; 16], ()> = TableDefinition::new("purged.v1");
+/// (day, hash) of an account of a call that has the key of another account → the key of the call.
+pub(super) const ALIAS: TableDefinition<'static, &[u8; 16], &[u8; 16]> = TableDefinition::new("alias.v1");
 /// kind ‖ name → id.
 pub(super) const DICT: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("dict.v1");
 /// (kind, id) → name.
@@ -63,6 +65,17 @@ pub(super) fn key_bytes(key: &Key) -> [u8; 16] {
     bytes[..4].copy_from_slice(&key.day.to_be_bytes());
     bytes[4..].copy_from_slice(&key.hash);
     bytes
+}
+
+/// The inverse of [`key_bytes`].
+pub(super) fn key_of(bytes: &[u8; 16]) -> Key {
+    let (mut day, mut hash) = ([0; 4], [0; 12]);
+    day.copy_from_slice(&bytes[..4]);
+    hash.copy_from_slice(&bytes[4..]);
+    Key {
+        day: u32::from_be_bytes(day),
+        hash,
+    }
 }
 
 /// Time, then seq; times before the epoch sort first.

@@ -392,6 +392,16 @@ fn check_rest(reader: &Reader<'_>, findings: &mut Findings) -> Result<()> {
             ));
         }
     }
+    let (purged, aliases) = (
+        reader.txn.open_table(tables::PURGED)?,
+        reader.txn.open_table(tables::ALIAS)?,
+    );
+    for row in aliases.iter()? {
+        let (_, target) = row?;
+        if keys.get(target.value())?.is_none() && purged.get(target.value())?.is_none() {
+            findings.add("the other key of a call leads to no call".to_owned());
+        }
+    }
     let state = reader.txn.open_table(tables::STATE)?;
     if let Some(row) = state.get(super::append::CHECKPOINT_KEY)? {
         let key = super::append::CHECKPOINT_KEY.as_bytes();
