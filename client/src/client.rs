@@ -52,6 +52,8 @@ verbs! {
     follow => follow(FollowRequest) -> Streaming<v1::FollowResponse>;
     /// The records that make a figure, what was dropped and which price applied.
     explain => explain(ExplainRequest) -> v1::ExplainResponse;
+    /// Takes a record of several witnesses apart.
+    split => split(SplitRequest) -> v1::SplitResponse;
     }
 
     ReportServiceClient {

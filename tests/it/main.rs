@@ -19,3 +19,4 @@ mod tidy;
 mod token;
 mod units;
 mod usage;
+mod witness;

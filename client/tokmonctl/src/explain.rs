@@ -4,7 +4,8 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokmon_client::Client;
 use tokmon_client::v1::{
-    AppliedPrice, CostParts, ExplainRequest, ExplainResponse, Explained, Place, Source, Tokens,
+    AppliedPrice, CostParts, ExplainRequest, ExplainResponse, Explained, Place, Source, SplitRequest, Tokens,
+    WitnessSum,
 };
 
 use crate::context::Context;
@@ -37,11 +38,18 @@ pub(crate) struct Args {
     /// Where to go on, from the answer before
     #[arg(long, value_name = "TOKEN", default_value = "")]
     page: String,
+    /// Undo a wrong join: what several witnesses said of this record become calls of their own
+    #[arg(long, requires = "seq")]
+    split: bool,
 }
 
 /// `tokmonctl explain`.
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let client = context.client().await?;
+    if args.split {
+        let seq = args.seq.unwrap_or_default();
+        return split(seq, &client, context).await;
+    }
     let mut span = args.span.clone();
     if args.date.is_some() {
         (span.since, span.until) = (args.date, args.date);
@@ -52,6 +60,20 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let zone = span.zone(&client).await?;
     show::print(&draw(&answer, &zone, &context.screen()))
+}
+
+async fn split(seq: u64, client: &Client, context: &Context) -> Result<(), Failure> {
+    let records = client.split(SplitRequest { seq }).await?.records;
+    if context.json {
+        let records: Vec<Value> = records.iter().map(to_json::record).collect();
+        return show::print(&to_json::document(&json!({ "records": records })));
+    }
+    let names: Vec<String> = records.iter().map(|r| format!("#{}", r.seq)).collect();
+    show::print(&format!(
+        "Record #{seq} is now {} calls: {}.\n",
+        names.len(),
+        names.join(" and ")
+    ))
 }
 
 async fn request(args: &Args, span: &Span, client: &Client) -> Result<ExplainRequest, Failure> {
@@ -90,6 +112,10 @@ fn as_json(a: &ExplainResponse) -> Value {
         "tokens": to_json::tokens(&a.tokens.unwrap_or_default()),
         "cost_usd": exact(pico_or_zero(a.cost.as_ref())),
         "unpriced_models": a.unpriced_models,
+        "witnesses": a.witnesses.iter().map(|w| json!({
+            "witness": w.witness, "calls": w.calls, "tokens": to_json::tokens(&w.tokens.unwrap_or_default()),
+            "alone": w.alone, "unlogged": w.unlogged,
+        })).collect::<Vec<_>>(),
         "records": records,
         "next_page": a.next_page_token,
     })
@@ -121,6 +147,11 @@ fn draw(a: &ExplainResponse, zone: &TimeZone, screen: &Screen) -> String {
         dropped(a.duplicates_dropped),
     );
     out.push_str(&screen.fold(&together, 2));
+    if a.witnesses.len() > 1 {
+        for w in &a.witnesses {
+            out.push_str(&screen.fold(&seen_by(w), 2));
+        }
+    }
     if !a.unpriced_models.is_empty() {
         let text = format!(
             "Without a known price, not in the cost: {}",
@@ -136,6 +167,23 @@ fn draw(a: &ExplainResponse, zone: &TimeZone, screen: &Screen) -> String {
         ));
     }
     out
+}
+
+/// What one kind of witness saw, on a line.
+fn seen_by(w: &WitnessSum) -> String {
+    let t = w.tokens.unwrap_or_default();
+    let alone = match (w.alone, w.unlogged) {
+        (0, _) => String::new(),
+        (alone, 0) => format!("; {} seen by nobody else", count(alone)),
+        (alone, unlogged) => format!(
+            "; {} seen by nobody else, {} of them unlogged",
+            count(alone),
+            count(unlogged)
+        ),
+    };
+    let witness = show::clean(&w.witness);
+    let tokens = format!("{} input, {} output", count(input(&t)), count(output(&t)));
+    format!("  seen by {witness}: {}, {tokens}{alone}\n", calls(w.calls))
 }
 
 fn calls(number: u64) -> String {
@@ -191,6 +239,23 @@ fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
     }
     if !u.request_id.is_empty() {
         lines.push(format!("request  {}", u.request_id));
+    }
+    for account in &r.accounts {
+        let counts = if account.counted { ", counted" } else { "" };
+        lines.push(format!(
+            "seen by  {}{counts}: {}{}",
+            account.witness,
+            buckets(&account.tokens.unwrap_or_default()),
+            account
+                .source
+                .as_ref()
+                .map_or_else(String::new, |s| format!(" ({})", place(s))),
+        ));
+    }
+    if r.unlogged {
+        lines.push(
+            "note     unlogged: only telemetry or a statusline showed it, no file of the agent".to_owned(),
+        );
     }
     if r.estimated_extra_output > 0 {
         lines.push(format!(

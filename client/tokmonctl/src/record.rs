@@ -172,6 +172,7 @@ fn usage(args: &Args) -> Usage {
         cache_hit: args.cache_hit,
         task: args.task.clone(),
         request_id: args.request_id.clone(),
+        logged: false,
         place: Some(Place {
             branch: args.place.branch.clone(),
             commit: args.place.commit.clone(),

@@ -81,7 +81,7 @@ impl Provenance {
         match &*self.kind {
             "api" => Witness::Api,
             "mcp" => Witness::Mcp,
-            kind if kind.ends_with("-telemetry") => Witness::Telemetry,
+            kind if kind == "otel" || kind.ends_with("-otel") => Witness::Telemetry,
             kind if kind.ends_with("-statusline") => Witness::Statusline,
             _ => Witness::File,
         }

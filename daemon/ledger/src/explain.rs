@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tokmon_core::entry::Entry;
+use tokmon_core::entry::{Entry, Record};
 use tokmon_core::limits::MAX_PAGE;
 use tokmon_core::money::Pico;
 use tokmon_core::observation::CallKind;
@@ -10,6 +10,7 @@ use tokmon_core::price::Costing;
 use tokmon_core::refusal::Refusal;
 use tokmon_core::report::Filter;
 use tokmon_core::tokens::Tokens;
+use tokmon_core::witness::Witness;
 
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
@@ -46,6 +47,23 @@ pub struct Explanation {
     pub cost: Pico,
     /// "provider/model" of calls without a known price, sorted.
     pub unpriced_models: Vec<String>,
+    /// What each kind of witness saw, in the order of [`Witness`]; only those that saw something.
+    pub witnesses: Vec<WitnessSum>,
+}
+
+/// What one kind of witness saw of the calls that were asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessSum {
+    /// Which kind.
+    pub witness: Witness,
+    /// Calls that it saw.
+    pub calls: u64,
+    /// What it said that they used.
+    pub tokens: Tokens,
+    /// Calls that nobody else saw.
+    pub alone: u64,
+    /// Of those the ones that no file shows although it had time to.
+    pub unlogged: u64,
 }
 
 impl Ledger {
@@ -76,7 +94,7 @@ impl Ledger {
             .into());
         };
         let mut explanation = Explanation::nothing();
-        explanation.add(&entry);
+        explanation.add(&entry, self.shared().clock.now_ms());
         let explained = self.explain_one(entry)?;
         explanation.duplicates_dropped = explained.dropped_total;
         explanation.records.push(explained);
@@ -109,6 +127,7 @@ impl Ledger {
         let range = query.from_ms.unwrap_or(i64::MIN)..query.to_ms.unwrap_or(i64::MAX);
         let everything = query.filter == Filter::default();
         let mut before = None;
+        let now_ms = self.shared().clock.now_ms();
         loop {
             let more = self.shared().slot.read(|store| {
                 let step = store.records(range.clone(), before, MAX_PAGE)?;
@@ -118,7 +137,7 @@ impl Ledger {
                     };
                     before = Some((record.seen.at_ms, entry.seq));
                     if everything || query.filter.covers(record) {
-                        sum.add(entry);
+                        sum.add(entry, now_ms);
                         sum.duplicates_dropped += store.dropped(record.seen.key)?.1;
                     }
                 }
@@ -146,13 +165,43 @@ impl Explanation {
             tokens: Tokens::default(),
             cost: Pico::ZERO,
             unpriced_models: Vec::new(),
+            witnesses: Vec::new(),
         }
     }
 
-    fn add(&mut self, entry: &Entry) {
+    /// Adds what each witness said of a call.
+    fn hear(&mut self, record: &Record, now_ms: i64) {
+        let alone = record.heard.is_empty();
+        let accounts = record.heard.iter().map(|account| &account.seen);
+        for seen in accounts.chain(alone.then_some(&record.seen)) {
+            let witness = seen.source.witness();
+            let at = match self.witnesses.binary_search_by_key(&witness, |sum| sum.witness) {
+                Ok(at) => at,
+                Err(at) => {
+                    let sum = WitnessSum {
+                        witness,
+                        calls: 0,
+                        tokens: Tokens::default(),
+                        alone: 0,
+                        unlogged: 0,
+                    };
+                    self.witnesses.insert(at, sum);
+                    at
+                }
+            };
+            let sum = &mut self.witnesses[at];
+            sum.calls += 1;
+            sum.tokens.add(&seen.tokens);
+            sum.alone += u64::from(alone);
+            sum.unlogged += u64::from(record.is_unlogged(now_ms));
+        }
+    }
+
+    fn add(&mut self, entry: &Entry, now_ms: i64) {
         let Some(record) = record(entry).filter(|record| record.seen.kind != CallKind::CacheHit) else {
             return;
         };
+        self.hear(record, now_ms);
         self.requests += 1;
         self.tokens.add(&record.seen.tokens);
         self.cost += record.cost.unwrap_or_default();

@@ -35,7 +35,7 @@ pub use answer::{
 pub use audit::ActsQuery;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::LedgerError;
-pub use explain::{Explained, Explanation};
+pub use explain::{Explained, Explanation, WitnessSum};
 pub use follow::Follower;
 pub use ledger::{Ledger, Settings};
 pub use query::{RecordsQuery, SessionsQuery};

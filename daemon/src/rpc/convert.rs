@@ -16,10 +16,11 @@ use tokmon_core::report::Filter;
 use tokmon_core::rollup::Agg;
 use tokmon_core::tokens::Tokens;
 use tokmon_core::waste::WasteRules;
-use tokmon_ledger::{DropReason, Dropped, Explained, Explanation};
+use tokmon_core::witness::Witness;
 use tokmon_proto::v1;
 use tonic::Status;
 
+use super::explain;
 use super::status::invalid;
 
 /// Money for the wire.
@@ -240,7 +241,7 @@ pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Obser
         failed: usage.failed,
         task: name(&usage.task, ""),
         source: Provenance {
-            kind: "api".into(),
+            kind: if usage.logged { "mcp" } else { "api" }.into(),
             path: "".into(),
             offset: 0,
             lines: 0,
@@ -252,13 +253,18 @@ pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Obser
 }
 
 /// A kept record for the wire. `None` when the entry is no record.
-pub(super) fn record(entry: &Entry, rules: &WasteRules) -> Option<v1::Record> {
+pub(super) fn record(entry: &Entry, rules: &WasteRules, now_ms: i64) -> Option<v1::Record> {
     let (record, replaces) = match &entry.body {
         Body::Usage(record) => (record, 0),
         Body::Amend { replaces, record, .. } => (record, *replaces),
         _ => return None,
     };
+    let accounts = record.heard.iter();
     Some(v1::Record {
+        accounts: accounts
+            .map(|account| explain::account(account, record))
+            .collect(),
+        unlogged: record.is_unlogged(now_ms),
         seq: entry.seq,
         usage: Some(usage(record)),
         cost: record.cost.map(money),
@@ -306,6 +312,7 @@ fn usage(record: &Record) -> v1::Usage {
         task: seen.task.to_string(),
         request_id: seen.request_id.to_string(),
         place: seen.place.as_deref().map(place),
+        logged: seen.source.witness() == Witness::Mcp,
     }
 }
 
@@ -395,46 +402,5 @@ pub(super) fn alert(crossing: &Crossing) -> v1::BudgetAlert {
         threshold: crossing.threshold,
         window_start_ms: crossing.window_start_ms,
         at_ms: 0,
-    }
-}
-
-/// An explanation for the wire.
-pub(super) fn explained(e: Explanation, rules: &WasteRules) -> v1::ExplainResponse {
-    let one = |x: &Explained| v1::Explained {
-        record: record(&x.entry, rules),
-        price: x.costing.as_ref().map(|c| v1::AppliedPrice {
-            row: format!("{}/{}", c.row.provider, c.row.model),
-            origin: c.row.origin.name().to_owned(),
-            detail: c.detail(),
-            parts: Some(cost_parts(&c.parts)),
-        }),
-        dropped: x.dropped.iter().map(dropped).collect(),
-        dropped_total: x.dropped_total,
-    };
-    v1::ExplainResponse {
-        records: e.records.iter().map(one).collect(),
-        next_page_token: e.next.unwrap_or_default(),
-        requests: e.requests,
-        duplicates_dropped: e.duplicates_dropped,
-        tokens: Some(tokens(&e.tokens)),
-        cost: Some(money(e.cost)),
-        unpriced_models: e.unpriced_models,
-    }
-}
-
-fn dropped(line: &Dropped) -> v1::Dropped {
-    let reason = match line.reason {
-        DropReason::Copy => "copy",
-        DropReason::Weaker => "weaker",
-        DropReason::Replaced => "replaced",
-    };
-    v1::Dropped {
-        source: Some(v1::Source {
-            kind: line.kind.to_string(),
-            path: line.path.to_string(),
-            offset: line.offset,
-            lines: 1,
-        }),
-        reason: reason.to_owned(),
     }
 }

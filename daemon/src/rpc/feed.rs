@@ -8,16 +8,16 @@ use tokmon_proto::v1;
 use super::convert::record;
 
 /// An entry for followers.
-pub(super) fn follow(entry: &Entry, rules: &WasteRules) -> v1::FollowResponse {
+pub(super) fn follow(entry: &Entry, rules: &WasteRules, now_ms: i64) -> v1::FollowResponse {
     use v1::follow_response::Entry as Wire;
     let other = |kind: &str| Wire::Other(kind.to_owned());
     let wire = match &entry.body {
-        Body::Usage(_) => record(entry, rules).map(Wire::Record),
+        Body::Usage(_) => record(entry, rules, now_ms).map(Wire::Record),
         Body::Amend {
             reason: AmendReason::Repriced,
             ..
         } => Some(other("repriced")),
-        Body::Amend { .. } => record(entry, rules).map(Wire::Record),
+        Body::Amend { .. } => record(entry, rules, now_ms).map(Wire::Record),
         Body::SessionReset {
             agent,
             ended,

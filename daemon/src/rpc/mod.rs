@@ -5,6 +5,7 @@ mod audit;
 mod budget;
 mod convert;
 mod daemon;
+mod explain;
 mod feed;
 mod hook;
 mod price;

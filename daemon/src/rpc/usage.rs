@@ -15,7 +15,7 @@ use tokmon_proto::v1::usage_service_server::UsageService;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, Intake};
-use super::{feed, status};
+use super::{actor, explain, feed, status};
 use crate::context::Context;
 
 /// Most refusals that the answer of a stream quotes.
@@ -93,12 +93,12 @@ impl UsageService for Usage {
         let query = self.records_query(request.into_inner())?;
         let ledger = self.0.ledger.clone();
         let page = status::read(move || ledger.records(&query)).await?;
-        let rules = &self.0.config.waste;
+        let (rules, now_ms) = (&self.0.config.waste, self.0.clock.now_ms());
         Ok(Response::new(v1::ListUsageResponse {
             records: page
                 .items
                 .iter()
-                .filter_map(|e| convert::record(e, rules))
+                .filter_map(|e| convert::record(e, rules, now_ms))
                 .collect(),
             next_page_token: page.next.unwrap_or_default(),
         }))
@@ -147,7 +147,7 @@ impl UsageService for Usage {
                 };
                 for entry in entries.iter().filter(wanted) {
                     let sent = tokio::select! {
-                        sent = sender.send(Ok(feed::follow(entry, &rules))) => sent,
+                        sent = sender.send(Ok(feed::follow(entry, &rules, app.clock.now_ms()))) => sent,
                         () = app.cancel.cancelled() => return,
                     };
                     if sent.is_err() {
@@ -181,7 +181,25 @@ impl UsageService for Usage {
             }
         })
         .await?;
-        Ok(Response::new(convert::explained(explained, &self.0.config.waste)))
+        let now_ms = self.0.clock.now_ms();
+        Ok(Response::new(explain::explained(
+            explained,
+            &self.0.config.waste,
+            now_ms,
+        )))
+    }
+
+    async fn split(&self, request: Request<v1::SplitRequest>) -> Result<Response<v1::SplitResponse>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
+        let apart = ledger
+            .split(request.into_inner().seq)
+            .await
+            .map_err(status::ledger)?;
+        let (rules, now_ms) = (&self.0.config.waste, self.0.clock.now_ms());
+        let records = apart.iter().filter_map(|e| convert::record(e, rules, now_ms));
+        Ok(Response::new(v1::SplitResponse {
+            records: records.collect(),
+        }))
     }
 }
 

@@ -52,6 +52,7 @@ fn usage(caller: &Caller, session: String, given: Option<JsonObject>) -> Result<
         session,
         project: caller.project.clone(),
         idempotency_key: key(caller),
+        logged: true,
         ..Usage::default()
     })
 }

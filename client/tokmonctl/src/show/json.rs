@@ -183,6 +183,11 @@ pub(crate) fn record(r: &v1::Record) -> Value {
         "confidence": confidence(u.confidence), "failed": u.failed, "embedding": u.embedding,
         "cache_hit": u.cache_hit, "service_tier": u.service_tier, "speed": u.speed, "region": u.region,
         "recorded_at": time(r.recorded_at_ms), "estimated_extra_output": r.estimated_extra_output,
+        "unlogged": r.unlogged,
+        "accounts": r.accounts.iter().map(|a| json!({
+            "witness": a.witness, "source": a.source.as_ref().map(place), "at": time(a.at_ms), "counted": a.counted,
+            "reported_usd": money(a.reported_cost.as_ref()), "tokens": tokens(&a.tokens.unwrap_or_default()),
+        })).collect::<Vec<_>>(),
         "replaces": r.replaces, "key": u.idempotency_key,
         "source": r.source.as_ref().map(place),
         "waste": r.waste.iter().map(waste).collect::<Vec<_>>(),

@@ -122,6 +122,8 @@ pub(crate) struct Names {
     next: usize,
     /// The last model that was asked for, and whose it is.
     vendor: Option<(Name, Name)>,
+    /// The branch that came last, as a place.
+    place: Option<Arc<Place>>,
 }
 
 /// Sessions, projects, models and tools of one file: rarely more than this.
@@ -160,6 +162,23 @@ impl Names {
         let provider = self.get(tokmon_core::model::guess_provider(model).unwrap_or_default());
         self.vendor = Some((model.clone(), provider.clone()));
         provider
+    }
+}
+
+impl Names {
+    /// The place of a call of which the branch is all that is known.
+    pub(crate) fn branch(&mut self, branch: &Name) -> Option<Arc<Place>> {
+        if branch.is_empty() {
+            return None;
+        }
+        let place = self.place.take().filter(|place| place.branch == *branch);
+        self.place = place.or_else(|| {
+            Some(Arc::new(Place {
+                branch: branch.clone(),
+                ..Place::default()
+            }))
+        });
+        self.place.clone()
     }
 }
 

@@ -57,6 +57,14 @@ impl Draft {
         if let Some((part, bytes)) = seen.place.as_ref().and_then(long) {
             return invalid(part.name(), format!("{bytes} bytes long"), "at most 1024 bytes");
         }
+        if let Some(server) = mcp_server(&who.tool)
+            && seen
+                .place
+                .as_ref()
+                .is_none_or(|place| place.mcp_server.is_empty())
+        {
+            Arc::make_mut(seen.place.get_or_insert_default()).mcp_server = server.into();
+        }
         tidy(&mut seen.place);
         if seen.model.is_empty() {
             return invalid(
@@ -138,6 +146,12 @@ fn tidy(place: &mut Option<Arc<Place>>) {
     if place.as_ref().is_some_and(|place| place.is_empty()) {
         *place = None;
     }
+}
+
+/// The MCP server in a tool's name, as most agents write it: "mcp__github__create_issue".
+fn mcp_server(tool: &str) -> Option<&str> {
+    let (server, _) = tool.strip_prefix("mcp__")?.split_once("__")?;
+    (!server.is_empty()).then_some(server)
 }
 
 pub(super) fn cut_note(note: Name) -> Name {

@@ -44,60 +44,50 @@ fn figures_or_ids_make_one_call_and_never_within_one_kind() {
     let known = record(account("claude-code-transcript", "a", AT));
     type Change = fn(&mut Observation);
     let cases: [(&str, &str, Change, bool); 17] = [
-        ("the same", "claude-code-telemetry", |_| {}, true),
+        ("the same", "claude-code-otel", |_| {}, true),
         ("its own kind", "codex-rollout", |_| {}, false),
         (
             "another session",
-            "claude-code-telemetry",
+            "claude-code-otel",
             |s| s.who.session = "t".into(),
             false,
         ),
         (
             "no session",
-            "claude-code-telemetry",
+            "claude-code-otel",
             |s| s.who.session = "".into(),
             true,
         ),
-        (
-            "another agent",
-            "x-telemetry",
-            |s| s.who.agent = "codex".into(),
-            false,
-        ),
+        ("another agent", "x-otel", |s| s.who.agent = "codex".into(), false),
         ("no agent", "api", |s| s.who.agent = "api".into(), true),
         (
             "another model",
-            "claude-code-telemetry",
+            "claude-code-otel",
             |s| s.model = "claude-opus-4-5".into(),
             false,
         ),
         (
             "other output",
-            "claude-code-telemetry",
+            "claude-code-otel",
             |s| s.tokens.output += 1,
             false,
         ),
-        (
-            "other input",
-            "claude-code-telemetry",
-            |s| s.tokens.input += 1,
-            false,
-        ),
+        ("other input", "claude-code-otel", |s| s.tokens.input += 1, false),
         (
             "a cache bucket that one knows",
-            "claude-code-telemetry",
+            "claude-code-otel",
             |s| s.tokens.cache_read = 7,
             true,
         ),
         (
             "two minutes later",
-            "claude-code-telemetry",
+            "claude-code-otel",
             |s| s.at_ms += NEAR_MS,
             true,
         ),
         (
             "more than that",
-            "claude-code-telemetry",
+            "claude-code-otel",
             |s| s.at_ms += NEAR_MS + 1,
             false,
         ),
@@ -139,11 +129,11 @@ fn an_id_that_both_know_decides() {
     let mut known = account("claude-code-transcript", "a", AT);
     known.request_id = "req_1".into();
     let known = record(known);
-    let mut other = account("claude-code-telemetry", "b", AT + 3_600_000);
+    let mut other = account("claude-code-otel", "b", AT + 3_600_000);
     other.tokens.output = 1;
     other.request_id = "req_1".into();
     assert!(is_same_call(&known, &other), "the id, whatever the figures");
-    other = account("claude-code-telemetry", "b", AT);
+    other = account("claude-code-otel", "b", AT);
     other.request_id = "req_2".into();
     assert!(!is_same_call(&known, &other), "another request of equal figures");
     other.request_id = "resp_22222".into();
@@ -184,7 +174,7 @@ fn cached_prompts_are_compared_as_far_as_both_know_them() {
 
 #[test]
 fn what_only_telemetry_shows_is_unlogged_once_a_file_had_time() {
-    let telemetry = record(account("codex-telemetry", "a", AT));
+    let telemetry = record(account("codex-otel", "a", AT));
     assert!(!telemetry.is_unlogged(AT + UNLOGGED_AFTER_MS - 1));
     assert!(telemetry.is_unlogged(AT + UNLOGGED_AFTER_MS));
     let both = heard(&telemetry, account("codex-rollout", "b", AT));
@@ -197,7 +187,7 @@ fn the_surer_account_counts_then_the_fuller_one_and_names_come_from_the_file() {
     let mut partial = account("claude-code-transcript", "a", AT);
     partial.tokens.output = 3;
     partial.who.project = "/repository".into();
-    let mut telemetry = account("claude-code-telemetry", "b", AT + 5);
+    let mut telemetry = account("claude-code-otel", "b", AT + 5);
     telemetry.tokens.output = 900;
     telemetry.who.project = "".into();
     telemetry.reported_cost = Some(Pico(7));
@@ -223,7 +213,7 @@ proptest! {
         partials in prop::collection::vec((0_usize..5, 0_u64..5, 0_i64..3), 0..6),
         order in any::<u64>(),
     ) {
-        let kinds = ["claude-code-transcript", "claude-code-telemetry", "api", "mcp", "claude-code-statusline"];
+        let kinds = ["claude-code-transcript", "claude-code-otel", "api", "mcp", "claude-code-statusline"];
         let one = |kind: usize, output: u64, at: i64| {
             let mut seen = account(kinds[kind], kinds[kind], AT + at);
             seen.tokens.output = output;

@@ -1,5 +1,7 @@
 //! The contract as tests: every store passes [`suite`], and [`same`] holds one store against another.
 
+mod witness;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokmon_core::Name;
@@ -151,6 +153,7 @@ pub fn suite(make: impl Fn() -> Box<dyn Store>) {
         empty_store_answers,
         batches_are_all_or_nothing,
         amendments_move_their_share,
+        witness::accounts_lead_to_their_call,
         a_call_is_known_on_the_days_beside_its_own,
         dropped_lines_are_bounded_and_counted_once,
         positions_and_checkpoints_are_kept,

@@ -1,6 +1,8 @@
 //! A store in memory: the plain reading of the contract, for tests and as the reference that every other
 //! store is compared with. Nothing survives the process.
 
+mod verify;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::Path;
@@ -9,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokmon_core::Name;
 use tokmon_core::entry::{Body, Entry, Record};
 use tokmon_core::id::Key;
-use tokmon_core::rollup::{Agg, Dimension, Dims, bucket_of, bucket_start_ms};
+use tokmon_core::rollup::{Agg, Dimension, Dims, bucket_of};
 
 use super::{
     Batch, Cut, Dropped, Known, MAX_DROPPED_KEPT, Position, Result, SessionRow, Staged, Stats, Store,
@@ -446,37 +448,7 @@ impl Store for MemoryStore {
 
     /// There is no chain in memory (its head is zero); rollups are compared as in a file.
     fn verify(&self) -> Result<Verification> {
-        let inner = self.lock();
-        let mut fresh = Inner::default();
-        fresh.names.clone_from(&inner.names);
-        fresh.ids.clone_from(&inner.ids);
-        for (_, seq) in &inner.by_time {
-            let entry = inner.entries.get(seq).ok_or_else(|| missing(*seq))?;
-            if let Some(record) = record_of(entry) {
-                fresh.count(record, true);
-            }
-        }
-        let mut findings = Vec::new();
-        for (name, stored, counted) in [
-            ("coarse", &inner.coarse, &fresh.coarse),
-            ("full", &inner.full, &fresh.full),
-        ] {
-            for row in stored.keys().chain(counted.keys()).collect::<BTreeSet<_>>() {
-                let kept = bucket_start_ms(row.0) >= inner.horizon_ms;
-                if kept && !same_sums(stored.get(row), counted.get(row)) {
-                    findings.push(format!(
-                        "{name} rollup of bucket {} differs from its records",
-                        row.0
-                    ));
-                }
-            }
-        }
-        findings.truncate(super::MAX_FINDINGS);
-        Ok(Verification {
-            entries_checked: inner.entries.len() as u64,
-            findings,
-            chain_head: [0; 32],
-        })
+        self.lock().verify()
     }
 
     fn compact(&self) -> Result<(u64, u64)> {
@@ -495,14 +467,6 @@ fn visit_rows(
     let range = (buckets.start, Dims::default())..(buckets.end, Dims::default());
     for ((bucket, dims), agg) in rows.range(range) {
         visit(*bucket, dims, agg);
-    }
-}
-
-fn same_sums(stored: Option<&Agg>, counted: Option<&Agg>) -> bool {
-    match (stored, counted) {
-        (Some(stored), Some(counted)) => super::agrees(stored, counted),
-        (None, None) => true,
-        _ => false,
     }
 }
 

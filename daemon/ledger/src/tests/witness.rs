@@ -14,7 +14,7 @@ use crate::query::{RecordsQuery, record};
 use crate::store::{Cut, Store};
 use crate::{Chunk, Outcome};
 
-const KINDS: [&str; 3] = ["claude-code-transcript", "claude-code-telemetry", "mcp"];
+const KINDS: [&str; 3] = ["claude-code-transcript", "claude-code-otel", "mcp"];
 
 fn account(kind: &str, key: &str, at_ms: i64, id: &str) -> Observation {
     let mut seen = call(&format!("{kind} {key}"));
@@ -127,7 +127,7 @@ fn accounts(calls: &[Truth]) -> Vec<Observation> {
             if !seen {
                 continue;
             }
-            let late = n as i64 * 1_000 % 50_000;
+            let late = i64::try_from(n).unwrap() * 1_000 % 50_000;
             let at_ms = NOON - 86_400_000 + truth.hour * 3_600_000 + late;
             let known = truth.output == 1 && *kind != "mcp";
             let id = if known {

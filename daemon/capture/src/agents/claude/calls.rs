@@ -50,6 +50,12 @@ pub(super) struct Call {
     pub(super) lines: u32,
     /// How many of the lines were handed on, and the offset of the line that was the best then.
     pub(super) told: Option<(u32, u64)>,
+    /// The provider's id of the request; of the calls inside a call it is not known.
+    #[serde(default)]
+    pub(super) request_id: Name,
+    /// The git branch at that time.
+    #[serde(default)]
+    pub(super) branch: Name,
 }
 
 /// Bits of the line hash that stay when the number of lines goes before it.
@@ -76,6 +82,14 @@ impl Call {
                 (self.tool, self.request_hash) = (line.tool, line.request_hash);
             }
             self.told = line.told;
+            for (own, known) in [
+                (&mut self.request_id, &line.request_id),
+                (&mut self.branch, &line.branch),
+            ] {
+                if !known.is_empty() {
+                    *own = known.clone();
+                }
+            }
         } else if self.tool.is_empty() {
             (self.tool, self.request_hash) = (line.tool, line.request_hash);
         }
@@ -146,6 +160,8 @@ impl Call {
             line_hash: u64::from(self.lines.min(0xffff)) << HASH_BITS
                 | self.line_hash & ((1 << HASH_BITS) - 1),
             request_hash: self.request_hash,
+            request_id: self.request_id.clone(),
+            place: names.branch(&self.branch),
             source: Provenance {
                 kind: names.get(origin.kind),
                 path: origin.path.clone(),

@@ -18,6 +18,8 @@ pub(super) struct Line<'a> {
     pub(super) session: Text<'a>,
     pub(super) uuid: Text<'a>,
     pub(super) cwd: Text<'a>,
+    pub(super) branch: Text<'a>,
+    pub(super) request: Text<'a>,
     pub(super) sidechain: bool,
     pub(super) api_error: bool,
     /// `costUSD` of old versions, as it is written.
@@ -72,6 +74,8 @@ fn fields<'a>(reader: &mut Reader<'a>, level: u8) -> Result<Line<'a>, Problem> {
             b"sessionId" => line.session = reader.text()?,
             b"uuid" => line.uuid = reader.text()?,
             b"cwd" => line.cwd = reader.text()?,
+            b"gitBranch" => line.branch = reader.text()?,
+            b"requestId" => line.request = reader.text()?,
             b"isSidechain" => line.sidechain = reader.flag()?,
             b"isApiErrorMessage" => line.api_error = reader.flag()?,
             b"costUSD" => line.cost = reader.number_text()?,

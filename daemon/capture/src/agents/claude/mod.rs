@@ -174,6 +174,7 @@ impl Parser {
                 cost: None,
                 tool,
                 request_hash: 0,
+                request_id: Name::default(),
                 visible: 0,
                 stopped: true,
                 ..call.clone()
@@ -228,8 +229,16 @@ impl Parser {
             stopped: message.stopped,
             lines: 1,
             told: None,
+            request_id: kept(line.request.as_deref()).into(),
+            branch: names.get(kept(line.branch.as_deref())),
         }
     }
+}
+
+/// A name that is worth keeping: a detached head is no branch, and what no ledger would take is nothing.
+fn kept(name: Option<&str>) -> &str {
+    name.filter(|name| name.len() <= MAX_NAME_BYTES && *name != "HEAD")
+        .unwrap_or_default()
 }
 
 /// It is the model's; where the type is missing, the message's role says so.

@@ -7,6 +7,7 @@ use tokmon_core::actor::Actor;
 use tokmon_core::budget::{Binding, Caller, End, Estimate, Grounds, Lift, Reservation, Unit, Used};
 use tokmon_core::denial::Denial;
 use tokmon_core::entry::Whose;
+use tokmon_core::merge::Candidate;
 
 /// Writes an entry and reads it back; ids are places in a list of names.
 fn there_and_back(entry: &Entry) -> Result<Entry> {
@@ -51,6 +52,10 @@ fn every_kind_of_entry_comes_back() {
         mcp_server: "github".into(),
         ..Place::default()
     }));
+    let mut other = samples::call(44, 9);
+    other.seen.kind = record.seen.kind;
+    other.seen.tokens.output = 1;
+    record.heard = [&record, &other].map(Candidate::of).into();
     let record = Box::new(record);
     let estimate = Estimate {
         usage: Tokens::from_array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, u64::MAX]),

@@ -1,0 +1,43 @@
+//! Keys of several witnesses' accounts of one call.
+
+use tokmon_core::merge::Candidate;
+
+use super::super::samples::{START_MS, amend, batch, call, usage};
+use super::super::{Cut, Store};
+
+/// Each account's key leads to the call, until they are taken apart, and also when it was purged.
+pub(super) fn accounts_lead_to_their_call(store: &dyn Store) {
+    let (first, other) = (call(1, START_MS), call(4, START_MS + 1));
+    let mut joined = first.clone();
+    joined.heard = [&first, &other].map(Candidate::of).into();
+    store.append(&batch(vec![usage(1, first.clone())])).unwrap();
+    let key = other.seen.key;
+    assert_eq!(store.known(&[key]).unwrap(), [None]);
+    let joins = amend(2, 1, first.clone(), joined.clone());
+    store.append(&batch(vec![joins])).unwrap();
+    let known = |key| {
+        store
+            .known(&[key])
+            .unwrap()
+            .remove(0)
+            .map(|known| (known.seq, known.record))
+    };
+    assert_eq!(known(key), Some((2, joined.clone())));
+    assert_eq!(known(first.seen.key), known(key));
+    // Apart again, the other is a call of its own.
+    let apart = amend(3, 2, joined.clone(), first.clone());
+    store
+        .append(&batch(vec![apart, usage(4, other.clone())]))
+        .unwrap();
+    assert_eq!(known(key), Some((4, other)));
+    assert_eq!(known(first.seen.key), Some((3, first.clone())));
+    // What was purged is purged under every key.
+    let third = call(8, START_MS + 2);
+    let mut both = first.clone();
+    both.heard = [&first, &third].map(Candidate::of).into();
+    store.append(&batch(vec![amend(5, 3, first, both)])).unwrap();
+    assert_eq!(store.verify().unwrap().findings, Vec::<String>::new());
+    assert_eq!(store.purge(&Cut::before(START_MS + 1), 9).unwrap(), 1);
+    assert_eq!(known(third.seen.key), None);
+    assert_eq!(store.purged(&[third.seen.key, key]).unwrap(), [true, false]);
+}
