@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 13] = [
     "tokmon/v1/common.proto",
     "tokmon/v1/usage.proto",
     "tokmon/v1/report.proto",
@@ -14,6 +14,8 @@ const FILES: [&str; 11] = [
     "tokmon/v1/price.proto",
     "tokmon/v1/daemon.proto",
     "tokmon/v1/hook.proto",
+    "tokmon/v1/quota.proto",
+    "tokmon/v1/statusline.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -7,8 +7,9 @@ use tokio_stream::Stream;
 use tokmon_proto::v1::{
     self, audit_service_client::AuditServiceClient, budget_service_client::BudgetServiceClient,
     daemon_service_client::DaemonServiceClient, hook_service_client::HookServiceClient,
-    price_service_client::PriceServiceClient, report_service_client::ReportServiceClient,
-    session_service_client::SessionServiceClient, task_service_client::TaskServiceClient,
+    price_service_client::PriceServiceClient, quota_service_client::QuotaServiceClient,
+    report_service_client::ReportServiceClient, session_service_client::SessionServiceClient,
+    statusline_service_client::StatuslineServiceClient, task_service_client::TaskServiceClient,
     token_service_client::TokenServiceClient, usage_service_client::UsageServiceClient,
 };
 use tonic::Streaming;
@@ -132,6 +133,20 @@ verbs! {
     list_tasks => list(ListTasksRequest) -> v1::ListTasksResponse;
     /// Ends a task: nothing is kept for it any more.
     complete_task => complete(CompleteTaskRequest) -> v1::Task;
+    }
+
+    QuotaServiceClient {
+    /// How every limit of a subscription stands now.
+    list_quotas => list(ListQuotasRequest) -> v1::ListQuotasResponse;
+    /// Keeps what a provider said of its limits.
+    report_quotas => report(ReportQuotasRequest) -> v1::ReportQuotasResponse;
+    }
+
+    StatuslineServiceClient {
+    /// Tells what an agent told, and learns what its line shows.
+    push_statusline => push(PushStatuslineRequest) -> v1::PushStatuslineResponse;
+    /// What agents told of their sessions.
+    list_statuslines => list(ListStatuslinesRequest) -> v1::ListStatuslinesResponse;
     }
 
     TokenServiceClient {

@@ -23,7 +23,9 @@ use crate::instance::{Instance, private_dir};
 use crate::listener::Door;
 use crate::logging::LevelSwitch;
 use crate::process::{self, Note, Signals, Wish};
-use crate::{calibration, clock, health, hooks, logging, otlp, parts, retention, rpc, usage_log};
+use crate::{
+    calibration, clock, health, hooks, logging, otlp, parts, retention, rpc, statuslines, usage_log,
+};
 
 /// Shortest pause before reservations are expired: those that end together are ended together.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(100);
@@ -74,6 +76,7 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
         Arc::new(Receiver::new(ledger.clone(), clock.clone(), user))
     });
     let app = Arc::new(Context {
+        statuslines: statuslines::Statuslines::default(),
         hooks: hooks::Hooks::load(paths.state_dir.join("hooks.json")),
         tokenizer: Arc::new(Tokenizer::new()),
         counted: tokio::sync::Notify::new(),

@@ -11,6 +11,7 @@ use tokmon_tokenizer::Tokenizer;
 
 use crate::config::Config;
 use crate::hooks::Hooks;
+use crate::statuslines::Statuslines;
 
 /// What the doors need of the house.
 pub(crate) struct Context {
@@ -20,6 +21,8 @@ pub(crate) struct Context {
     pub capture: Option<Capture>,
     /// What hooks did.
     pub hooks: Hooks,
+    /// What statuslines told.
+    pub statuslines: Statuslines,
     /// Takes telemetry; `None` when switched off.
     pub telemetry: Option<Arc<Receiver>>,
     /// Counts text.

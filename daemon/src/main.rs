@@ -19,6 +19,7 @@ mod parts;
 mod process;
 mod retention;
 mod rpc;
+mod statuslines;
 mod usage_log;
 
 use std::any::Any;

@@ -14,6 +14,7 @@ mod price;
 mod report;
 mod session;
 mod setup;
+mod statusline;
 mod task;
 mod tidy;
 mod token;

@@ -84,6 +84,10 @@ pub(crate) enum Command {
     Config(crate::config::Args),
     /// Put hooks and the MCP server into an agent's own configuration, or take them out
     Setup(crate::setup::Args),
+    /// Limits of subscriptions over all agents, with pace and time left
+    Quota(crate::quota::Args),
+    /// The line below an agent's prompt
+    Statusline(crate::statusline::Args),
     /// What agents' hooks run: whether an agent may go on
     Hook(crate::hook::Args),
     /// Print a completion script for a shell

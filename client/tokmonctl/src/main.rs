@@ -21,6 +21,7 @@ mod hook;
 mod ledger;
 mod log;
 mod price;
+mod quota;
 mod record;
 mod report;
 mod session;
@@ -28,6 +29,7 @@ mod setup;
 mod shell;
 mod show;
 mod status;
+mod statusline;
 mod task;
 mod tips;
 mod totals;
@@ -98,6 +100,8 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Session(args) => Box::pin(session::run(args, context)).await,
         Command::Count(args) => Box::pin(count::run(args, context)).await,
         Command::Price(args) => Box::pin(price::run(args, context)).await,
+        Command::Quota(args) => Box::pin(quota::run(args, context)).await,
+        Command::Statusline(args) => Box::pin(statusline::run(args, context)).await,
         Command::Budget(args) => Box::pin(budget::run(args, context)).await,
         Command::Audit(args) => Box::pin(audit::run(args, context)).await,
         Command::Task(args) => Box::pin(task::run(args, context)).await,

@@ -141,7 +141,7 @@ pub struct Act {
 }
 
 impl Act {
-    /// The act that an entry tells of. `None`: it is a call, or what bills taught.
+    /// The act that an entry tells of. `None`: it is a call, what bills taught, or what a provider said of a limit.
     pub fn of(entry: &Entry) -> Option<Act> {
         let mut act = Act {
             seq: entry.seq,
@@ -161,7 +161,7 @@ impl Act {
             subject: "".into(),
         };
         act.what = match &entry.body {
-            Body::Usage(_) | Body::Amend { .. } | Body::Learned(_) => return None,
+            Body::Usage(_) | Body::Amend { .. } | Body::Learned(_) | Body::Quota(_) => return None,
             Body::Reserved(reservation, grounds) => {
                 act.caller = reservation.caller.clone();
                 act.reservation = reservation.id.clone();

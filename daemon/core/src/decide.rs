@@ -14,6 +14,7 @@ use crate::merge::{Candidate, Loss, Verdict, same_usage};
 use crate::money::{PICO_PER_USD, Pico};
 use crate::observation::Observation;
 use crate::price::{Costing, PriceRow};
+use crate::quota::{Quotas, Reading};
 use crate::refusal::Refusal;
 use crate::report::figures;
 use crate::session;
@@ -107,6 +108,19 @@ impl Draft {
             verdict: Some(verdict),
             costing,
         }
+    }
+
+    /// What to write down of readings of limits: what each tells that is new, also beside those before it.
+    pub fn quotas(&self, readings: Vec<Reading>) -> Vec<Body> {
+        let mut known = Quotas::clone(&self.state.quotas);
+        let mut bodies = Vec::new();
+        for reading in readings {
+            if known.is_news(&reading) {
+                known.apply(&reading);
+                bodies.push(Body::Quota(Box::new(reading)));
+            }
+        }
+        bodies
     }
 
     /// A call without a session belongs to the one that is open for its agent; when there is none, one is opened.

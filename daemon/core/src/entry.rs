@@ -9,6 +9,7 @@ use crate::denial::Denial;
 use crate::merge::Candidate;
 use crate::money::Pico;
 use crate::observation::Observation;
+use crate::quota::Reading;
 use crate::task::Allocation;
 
 /// One entry of the ledger.
@@ -131,6 +132,8 @@ pub enum Body {
         /// How many records have another cost now.
         records: u64,
     },
+    /// A provider said how much of a subscription's limit is used.
+    Quota(Box<Reading>),
     /// Records that ended before the horizon were removed; their totals stay.
     Purged {
         /// The horizon, milliseconds.

@@ -22,6 +22,7 @@ pub mod money;
 pub mod observation;
 pub mod place;
 pub mod price;
+pub mod quota;
 pub mod refusal;
 pub mod report;
 pub mod rollup;

@@ -144,3 +144,7 @@ pub const MAX_TASK_PRIORITY: u32 = 9;
 pub const MAX_DENIAL_RUNS: usize = 512;
 /// Telemetry requests that are decoded and recorded at once: each may hold [`MAX_OTLP_CALLS`] calls, five megabytes.
 pub const MAX_OTLP_TURNS: usize = 16;
+/// Limits of subscriptions whose last reading is remembered: a few per agent and account.
+pub const MAX_QUOTAS: usize = 256;
+/// Sessions whose statusline is remembered: far more than anybody has open.
+pub const MAX_STATUSLINES: usize = 256;

@@ -19,6 +19,7 @@ use crate::denial::{Denials, SavedRun};
 use crate::entry::{AmendReason, Body, Entry, Record};
 use crate::merge::same_usage;
 use crate::price::{Origin, PriceBook, PriceRow};
+use crate::quota::{Quotas, Reading};
 use crate::session::Sessions;
 use crate::task::{Allocation, Task, Tasks};
 use crate::waste::{Recent, WasteRules};
@@ -57,6 +58,9 @@ pub struct State {
     /// What bills taught, for estimates.
     pub calibrations: Arc<Calibrations>,
     /// When the next open reservation expires, or denials are to be told of.
+    /// What providers said of the limits of subscriptions.
+    pub quotas: Arc<Quotas>,
+    /// When the next open reservation expires.
     pub next_expiry_ms: Option<i64>,
     /// How many reservations are open.
     pub open_reservations: usize,
@@ -107,6 +111,7 @@ struct Checkpoint {
     denials: Vec<SavedRun>,
     #[serde(default = "Spans::unknown")]
     spans: Spans,
+    quotas: Vec<Reading>,
 }
 
 /// A budget with what its running windows had used, as an entry and as part of a checkpoint.
@@ -144,6 +149,7 @@ impl Draft {
                 tasks: Arc::default(),
                 habits: Arc::default(),
                 calibrations: Arc::default(),
+                quotas: Arc::default(),
                 next_expiry_ms: None,
                 open_reservations: 0,
                 purge_horizon_ms: 0,
@@ -174,6 +180,7 @@ impl Draft {
         draft.set_prices(saved.prices);
         draft.state.habits = Arc::new(saved.habits);
         draft.state.calibrations = Arc::new(saved.calibrations);
+        draft.state.quotas = Arc::new(Quotas::load(saved.quotas));
         draft.reservations = Reservations::load(saved.reservations);
         draft.state.tasks = Arc::new(Tasks::load(saved.tasks));
         draft.denials = Denials::load(saved.denials);
@@ -211,6 +218,7 @@ impl Draft {
             tasks: state.tasks.save(),
             denials: self.denials.save(),
             spans: state.spans.clone(),
+            quotas: state.quotas.readings().cloned().collect(),
         };
         // Only maps with keys that are no text can fail to become JSON, and there is none.
         serde_json::to_vec(&saved).unwrap_or_default()
@@ -287,6 +295,7 @@ impl Draft {
             }
             Body::PriceSet(json) => self.set_prices(serde_json::from_str(json).unwrap_or_default()),
             Body::PriceRemoved { provider, model } => drop(state.book.remove(provider, model)),
+            Body::Quota(reading) => Arc::make_mut(&mut state.quotas).apply(reading),
             Body::Purged { horizon_ms, .. } => {
                 state.purge_horizon_ms = state.purge_horizon_ms.max(*horizon_ms)
             }

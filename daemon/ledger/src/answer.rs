@@ -53,6 +53,8 @@ pub struct Chunk {
     pub positions: Vec<Position>,
     /// Files that are gone.
     pub forgotten: Vec<Name>,
+    /// What providers said of the limits of subscriptions. What cannot be believed is left out.
+    pub quotas: Vec<tokmon_core::quota::Reading>,
 }
 
 /// What became of a chunk.
@@ -166,6 +168,8 @@ pub(crate) enum Change {
     Repriced(u64),
     /// Takes a record of several witnesses apart.
     Split(u64),
+    /// Keeps what providers said of the limits of subscriptions, as far as it is news.
+    Quotas(Vec<tokmon_core::quota::Reading>),
     /// Begins a purge.
     Purge(Cut),
 }

@@ -185,9 +185,12 @@ impl Ledger {
     ///
     /// # Errors
     /// `Refused` when it is too long, `Unavailable` when the store cannot write: then it can be sent again.
-    pub async fn import(&self, chunk: Chunk) -> Result<Imported, LedgerError> {
+    pub async fn import(&self, mut chunk: Chunk) -> Result<Imported, LedgerError> {
         check_batch("observations", chunk.observations.len())?;
-        self.bulk(|reply| Bulk::Import(chunk, reply)).await
+        let quotas = std::mem::take(&mut chunk.quotas);
+        let imported = self.bulk(|reply| Bulk::Import(chunk, reply)).await?;
+        self.note_believable(quotas).await?;
+        Ok(imported)
     }
 
     /// Ends the current session of an agent and starts another. History stays.
@@ -366,7 +369,7 @@ impl Ledger {
     }
 }
 
-fn check_batch(field: &'static str, len: usize) -> Result<(), LedgerError> {
+pub(crate) fn check_batch(field: &'static str, len: usize) -> Result<(), LedgerError> {
     if len > MAX_BATCH {
         let allowed = format!("at most {MAX_BATCH} at once");
         return Err(Refusal::invalid(field, format!("{len} of them"), allowed).into());

@@ -16,6 +16,7 @@ mod page;
 mod place;
 mod promise;
 mod query;
+mod quota;
 mod replay;
 mod reprice;
 mod seed;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokmon_core::Name;
 use tokmon_core::budget::{
-    Account, Action, Budget, Lift, Scope, SessionLimits, Span, Unreachable, Used, Weights,
+    Account, Action, Budget, Lift, Scope, SessionLimits, Span, Unreachable, Used, View, Weights,
     session_budget_names, session_budgets,
 };
 use tokmon_core::report::Filter;
@@ -27,24 +27,29 @@ pub(super) struct Budgets(pub Arc<Context>);
 
 impl Budgets {
     fn state(&self, account: &Account) -> v1::BudgetState {
-        let view = account.view(self.0.clock.now_ms());
-        v1::BudgetState {
-            budget: Some(budget_out(account.budget())),
-            used_tokens: view.used.tokens,
-            used_usd: Some(convert::money(view.used.cost)),
-            used_requests: view.used.requests,
-            percent: view.percent,
-            state: view.state.to_owned(),
-            window_start_ms: view.window_start_ms,
-            resets_at_ms: view.resets_at_ms,
-            pending_tokens: view.standing.pending.tokens,
-            pending_usd: Some(convert::money(view.standing.pending.cost)),
-            pending_requests: view.standing.pending.requests,
-            overdraft_tokens: view.standing.overdraft.tokens,
-            overdraft_usd: Some(convert::money(view.standing.overdraft.cost)),
-            overdraft_requests: view.standing.overdraft.requests,
-            lifts: account.lifts(self.0.clock.now_ms()).map(lift_out).collect(),
-        }
+        let now_ms = self.0.clock.now_ms();
+        state_out(account, account.view(now_ms), now_ms)
+    }
+}
+
+/// A budget as it stands, for the wire.
+pub(super) fn state_out(account: &Account, view: View, now_ms: i64) -> v1::BudgetState {
+    v1::BudgetState {
+        budget: Some(budget_out(account.budget())),
+        used_tokens: view.used.tokens,
+        used_usd: Some(convert::money(view.used.cost)),
+        used_requests: view.used.requests,
+        percent: view.percent,
+        state: view.state.to_owned(),
+        window_start_ms: view.window_start_ms,
+        resets_at_ms: view.resets_at_ms,
+        pending_tokens: view.standing.pending.tokens,
+        pending_usd: Some(convert::money(view.standing.pending.cost)),
+        pending_requests: view.standing.pending.requests,
+        overdraft_tokens: view.standing.overdraft.tokens,
+        overdraft_usd: Some(convert::money(view.standing.overdraft.cost)),
+        overdraft_requests: view.standing.overdraft.requests,
+        lifts: account.lifts(now_ms).map(lift_out).collect(),
     }
 }
 

@@ -9,10 +9,12 @@ mod explain;
 mod feed;
 mod hook;
 mod price;
+mod quota;
 mod refused;
 mod report;
 mod session;
 mod status;
+mod statusline;
 mod task;
 mod token;
 mod usage;
@@ -27,8 +29,10 @@ use tokmon_proto::v1::budget_service_server::BudgetServiceServer;
 use tokmon_proto::v1::daemon_service_server::DaemonServiceServer;
 use tokmon_proto::v1::hook_service_server::HookServiceServer;
 use tokmon_proto::v1::price_service_server::PriceServiceServer;
+use tokmon_proto::v1::quota_service_server::QuotaServiceServer;
 use tokmon_proto::v1::report_service_server::ReportServiceServer;
 use tokmon_proto::v1::session_service_server::SessionServiceServer;
+use tokmon_proto::v1::statusline_service_server::StatuslineServiceServer;
 use tokmon_proto::v1::task_service_server::TaskServiceServer;
 use tokmon_proto::v1::token_service_server::TokenServiceServer;
 use tokmon_proto::v1::usage_service_server::UsageServiceServer;
@@ -81,6 +85,10 @@ pub(crate) async fn serve(
         .add_service(with_limits!(TaskServiceServer::new(task::Tasks(app.clone()))))
         .add_service(with_limits!(TokenServiceServer::new(token::Tokens(app.clone()))))
         .add_service(with_limits!(PriceServiceServer::new(price::Prices(app.clone()))))
+        .add_service(with_limits!(QuotaServiceServer::new(quota::Quotas(app.clone()))))
+        .add_service(with_limits!(StatuslineServiceServer::new(
+            statusline::Statuslines(app.clone())
+        )))
         .add_service(with_limits!(HookServiceServer::new(hook::Hooks(app.clone()))))
         .add_service(with_limits!(DaemonServiceServer::new(daemon::Daemon(app))));
     // Some clients still ask for v1alpha only.

@@ -319,7 +319,7 @@ fn grouping(wire: i32) -> Result<Grouping, Status> {
     })
 }
 
-fn block(b: &Block) -> v1::Block {
+pub(super) fn block(b: &Block) -> v1::Block {
     let row = convert::totals_row(Vec::new(), &b.agg);
     v1::Block {
         start_ms: b.start_ms,

@@ -126,7 +126,10 @@ mod tests {
                 booked_tokens: 300,
                 last_ms: 1_000,
             }],
-            problems: vec![format!("request refused: no valid token{}", " and more words".repeat(9))],
+            problems: vec![format!(
+                "request refused: no valid token{}",
+                " and more words".repeat(9)
+            )],
             ..OtlpStatus::default()
         };
         let screen = Screen {

@@ -40,6 +40,7 @@ use tokmon_core::Name;
 use tokmon_core::id::Key;
 use tokmon_core::limits::MAX_FAILURES_SHOWN;
 use tokmon_core::observation::{Attribution, Observation, Provenance};
+use tokmon_core::quota;
 
 pub(crate) use self::counters::Counters;
 pub(crate) use self::json::Problem;
@@ -336,6 +337,8 @@ impl Origin {
 pub(crate) struct Found {
     /// Calls, each with its key. The same call may come again, better known.
     pub(crate) observations: Vec<Observation>,
+    /// What providers said of limits: the newest of each.
+    pub(crate) quotas: Vec<quota::Reading>,
     /// How many lines could not be used.
     pub(crate) failures: u64,
     /// The first of them: offset and what is wrong, never the line's text.
@@ -343,6 +346,18 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// A provider said how much of a limit is used.
+    pub(crate) fn quota(&mut self, reading: quota::Reading) {
+        let same = |known: &quota::Reading| known.limit == reading.limit && known.account == reading.account;
+        match self.quotas.iter().position(same) {
+            Some(at) if self.quotas[at].at_ms > reading.at_ms => {}
+            Some(at) => self.quotas[at] = reading,
+            // One file tells of a handful.
+            None if self.quotas.len() < MAX_FAILURES_SHOWN => self.quotas.push(reading),
+            None => {}
+        }
+    }
+
     pub(crate) fn fail(&mut self, offset: u64, problem: String) {
         self.failures += 1;
         if self.shown.len() < MAX_FAILURES_SHOWN {

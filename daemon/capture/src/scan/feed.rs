@@ -43,6 +43,7 @@ impl<S: Sink> Feed<'_, S> {
     fn collect(&mut self) {
         self.records += self.found.observations.len() as u64;
         self.chunk.observations.append(&mut self.found.observations);
+        self.chunk.quotas.append(&mut self.found.quotas);
         self.failures += self.found.failures;
         self.found.failures = 0;
         for (offset, problem) in std::mem::take(&mut self.found.shown) {

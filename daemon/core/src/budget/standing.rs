@@ -1,7 +1,7 @@
 //! How a budget stands: what was used, held and is left, for people and for decisions.
 
 use super::counters::At;
-use super::{Account, Lift, Place, Span, Used};
+use super::{Account, Caller, Lift, Place, Span, Used};
 
 /// What a budget can limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,15 @@ impl Account {
             agent: &nobody,
             session: &nobody,
         };
-        let standing = standing.unwrap_or_else(|| self.standing(&here, now_ms));
+        self.viewed(standing.unwrap_or_else(|| self.standing(&here, now_ms)), now_ms)
+    }
+
+    /// How the budget stands for somebody.
+    pub fn view_for(&self, caller: &Caller, now_ms: i64) -> View {
+        self.viewed(self.standing(&caller.place(now_ms), now_ms), now_ms)
+    }
+
+    fn viewed(&self, standing: Standing, now_ms: i64) -> View {
         let percent = self.percent(&standing.posted, now_ms);
         let [warn, critical, limit] = self.budget().thresholds();
         let state = match percent {

@@ -83,6 +83,21 @@ pub(super) struct Body<'a> {
     pub(super) total: Option<Counts>,
     pub(super) last: Option<Counts>,
     pub(super) usage: Option<Counts>,
+    /// The provider's limits, two at most, and the subscription's name.
+    pub(super) limits: [Option<Limit>; 2],
+    pub(super) plan: Text<'a>,
+    /// Which of the account's groups of limits it is.
+    pub(super) limit_group: Text<'a>,
+}
+
+/// What the provider says of one limit.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub(super) struct Limit {
+    pub(super) used_percent: f64,
+    pub(super) window_minutes: u32,
+    /// Seconds since 1970, or from the line's own time.
+    pub(super) resets_at: i64,
+    pub(super) resets_in: i64,
 }
 
 /// Reads a whole line.
@@ -152,6 +167,7 @@ fn field<'a>(
         b"arguments" | b"input" | b"action" => *arguments = reader.raw()?,
         b"usage" => body.usage = counts(reader)?,
         b"source" => source(reader, body)?,
+        b"rate_limits" => limits(reader, body)?,
         b"info" => {
             reader.object(|reader, key| {
                 match key {
@@ -193,6 +209,43 @@ fn source<'a>(reader: &mut Reader<'a>, body: &mut Body<'a>) -> Result<(), Proble
         Ok(())
     })?;
     Ok(())
+}
+
+/// `rate_limits.{primary,secondary}.{used_percent, window_minutes, resets_at}`.
+fn limits<'a>(reader: &mut Reader<'a>, body: &mut Body<'a>) -> Result<(), Problem> {
+    reader.object(|reader, key| {
+        match key {
+            b"primary" => body.limits[0] = limit(reader)?,
+            b"secondary" => body.limits[1] = limit(reader)?,
+            b"plan_type" => body.plan = reader.text()?,
+            b"limit_id" => body.limit_group = reader.text()?,
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// A limit is a help, not a figure that is booked: one that cannot be read is as good as none.
+fn limit(reader: &mut Reader<'_>) -> Result<Option<Limit>, Problem> {
+    let (mut limit, mut used) = (Limit::default(), None);
+    reader.object(|reader, key| {
+        let mut number = || -> Result<Option<f64>, Problem> {
+            Ok(reader.number_text()?.and_then(|text| text.parse().ok()))
+        };
+        match key {
+            b"used_percent" => used = number()?,
+            b"window_minutes" => limit.window_minutes = number()?.unwrap_or(0.0) as u32,
+            b"resets_at" => limit.resets_at = number()?.unwrap_or(0.0) as i64,
+            b"resets_in_seconds" => limit.resets_in = number()?.unwrap_or(0.0) as i64,
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(used.map(|used_percent| Limit {
+        used_percent,
+        ..limit
+    }))
 }
 
 fn counts(reader: &mut Reader<'_>) -> Result<Option<Counts>, Problem> {

@@ -5,6 +5,7 @@
 //! response id, or by its thread and the cumulative total that it led to.
 
 mod line;
+mod quota;
 mod replay;
 #[cfg(test)]
 mod tests;
@@ -242,6 +243,7 @@ impl Parser {
     }
 
     fn token_count(&mut self, body: &Body<'_>, at_ms: i64, offset: u64, found: &mut Found) {
+        quota::limits(body, at_ms, &self.origin, found);
         let (total, last) = (body.total, body.last.filter(|last| !last.is_zero()));
         let before = self.saved.total;
         if total.is_none() && last.is_none() || total.is_some() && total == before {

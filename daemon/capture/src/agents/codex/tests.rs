@@ -397,3 +397,48 @@ proptest! {
         Parser::resume(open, &state, origin("é")).read(&text, 0, &mut found);
     }
 }
+
+#[test]
+fn limits_are_read_beside_the_figures_and_alone() {
+    let told = |at: u32, limits: &str| {
+        let payload = format!(r#"{{"type":"token_count","info":null,"rate_limits":{limits}}}"#);
+        format!(
+            "{{\"timestamp\":\"2026-11-20T09:00:{at:02}.000Z\",\"type\":\"event_msg\",\"payload\":{payload}}}\n"
+        )
+    };
+    let lines = told(
+        10,
+        r#"{"limit_id":"codex","primary":{"used_percent":12.5,"window_minutes":300,"resets_at":1795170000},
+            "secondary":{"used_percent":40,"window_minutes":10080,"resets_in_seconds":60},"plan_type":"plus"}"#
+            .replace('\n', " ")
+            .as_str(),
+    ) + &told(11, r#"{"primary":{"used_percent":13.0,"window_minutes":300,"resets_at":1795170000}}"#)
+        + &told(12, r#"{"primary":{"used_percent":1795170000,"window_minutes":300},"secondary":"x"}"#)
+        + &told(13, r#"{"limit_id":"other","primary":{"used_percent":"7","window_minutes":1}}"#)
+        + &told(14, "null");
+    let mut found = Found::default();
+    Parser::resume(open, &[], origin("/s/rollout-x.jsonl")).read(lines.as_bytes(), 0, &mut found);
+    assert_eq!(
+        (found.observations.len(), found.failures),
+        (0, 0),
+        "{:?}",
+        found.shown
+    );
+    let got: Vec<_> = found
+        .quotas
+        .iter()
+        .map(|r| (&*r.limit, r.used, r.resets_at_ms, &*r.plan))
+        .collect();
+    let ten = "2026-11-20T09:00:10Z"
+        .parse::<jiff::Timestamp>()
+        .unwrap()
+        .as_millisecond();
+    assert_eq!(
+        got,
+        [
+            ("five_hour", 1_300, 1_795_170_000_000, ""),
+            ("seven_day", 4_000, ten + 60_000, "plus"),
+            ("other.primary", 700, 0, ""),
+        ]
+    );
+}

@@ -10,6 +10,7 @@ use tokmon_core::entry::Rule;
 use tokmon_core::money::Pico;
 
 use super::super::{Result, StoreError};
+use super::quota::QuotaRow;
 use super::reservation::{
     BudgetLiftedRow, BudgetUnliftedRow, DeniedRow, ExtendedRow, ReservedRow, ResolvedRow,
 };
@@ -69,7 +70,7 @@ pub(super) struct EntryRow {
     pub(super) recorded_ms: i64,
     #[prost(
         oneof = "BodyRow",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 26, 27"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 26, 27, 40"
     )]
     pub(super) body: Option<BodyRow>,
     #[prost(message, optional, tag = "30")]
@@ -150,6 +151,8 @@ pub(super) enum BodyRow {
     Denied(DeniedRow),
     #[prost(message, tag = "24")]
     BudgetUnlifted(BudgetUnliftedRow),
+    #[prost(message, tag = "40")]
+    Quota(QuotaRow),
 }
 
 /// A record. What nearly every record has comes first: those tags take one byte.

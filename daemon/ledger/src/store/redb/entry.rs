@@ -16,7 +16,7 @@ use super::codec::{
     RecordRow, SessionResetRow, rule_number, rule_of, unseal, unseal_message,
 };
 use super::tables::{KIND_PATH, KIND_PLACE, KIND_SOURCE, KINDS, KINDS_OF_ALL};
-use super::{reservation, task, witness};
+use super::{quota, reservation, task, witness};
 
 /// Ids of a record's names: the first dimensions, the source's kind, its path, the place.
 pub(super) type Ids = [u32; KINDS];
@@ -121,6 +121,7 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
                 model: model.to_string(),
             }),
         ),
+        Body::Quota(reading) => (0, BodyRow::Quota(quota::quota_row(reading))),
         Body::Purged { horizon_ms, records } => (
             0,
             BodyRow::Purged(PurgedRow {
@@ -365,6 +366,7 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
             provider: row.provider.into(),
             model: row.model.into(),
         },
+        BodyRow::Quota(row) => Body::Quota(Box::new(quota::reading(row))),
         BodyRow::Purged(row) => Body::Purged {
             horizon_ms: row.horizon_ms,
             records: row.records,

@@ -44,6 +44,7 @@ mod migrate;
 mod names;
 mod overlay;
 mod purge;
+mod quota;
 mod read;
 mod reservation;
 mod salvage;

@@ -95,6 +95,17 @@ fn every_kind_of_entry_comes_back() {
         },
         Body::BudgetSet("{}".into()),
         Body::BudgetRemoved("".into()),
+        Body::Quota(Box::new(tokmon_core::quota::Reading {
+            agent: "claude-code".into(),
+            account: "".into(),
+            limit: "five_hour".into(),
+            window_minutes: 300,
+            used: 1_250,
+            resets_at_ms: 1_795_176_000_000,
+            at_ms: 1_795_170_000_000,
+            plan: "max".into(),
+            source: "statusline".into(),
+        })),
         Body::BudgetAlert {
             budget: "b".into(),
             threshold: 80,
