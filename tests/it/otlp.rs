@@ -2,6 +2,7 @@
 
 mod hostile;
 mod http;
+mod joined;
 
 use serde_json::{Value, json};
 use tokmon_tests::env::{Env, Run};

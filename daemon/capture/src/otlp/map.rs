@@ -72,12 +72,12 @@ impl Sender {
     /// The kind of source in a record's provenance.
     fn source_kind(self) -> &'static str {
         match self {
-            Sender::ClaudeCode => "claude-code-telemetry",
-            Sender::Codex => "codex-telemetry",
-            Sender::GeminiCli => "gemini-cli-telemetry",
-            Sender::QwenCode => "qwen-code-telemetry",
-            Sender::CopilotCli => "copilot-cli-telemetry",
-            Sender::Other => "genai-telemetry",
+            Sender::ClaudeCode => "claude-code-otel",
+            Sender::Codex => "codex-otel",
+            Sender::GeminiCli => "gemini-cli-otel",
+            Sender::QwenCode => "qwen-code-otel",
+            Sender::CopilotCli => "copilot-cli-otel",
+            Sender::Other => "otel",
         }
     }
 }

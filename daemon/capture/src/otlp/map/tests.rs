@@ -132,10 +132,7 @@ fn claude_codes_events() {
         ("req_1", AT_MS, false)
     );
     assert_eq!(call.reported_cost.unwrap().to_string(), "0.016448");
-    assert_eq!(
-        (&*call.source.kind, &*call.source.path),
-        ("claude-code-telemetry", "")
-    );
+    assert_eq!((&*call.source.kind, &*call.source.path), ("claude-code-otel", ""));
     assert_eq!(call.place, None);
     assert!(!format!("{call:?}").contains("example.org") && !format!("{call:?}").contains("words"));
 
@@ -213,7 +210,7 @@ fn of_codexs_two_events_the_one_with_figures_counts() {
         ("codex", "c1")
     );
     assert!(found.calls[1].failed && !found.calls[0].failed);
-    assert_eq!(&*found.calls[0].source.kind, "codex-telemetry");
+    assert_eq!(&*found.calls[0].source.kind, "codex-otel");
 }
 
 #[test]
