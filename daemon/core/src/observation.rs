@@ -123,6 +123,9 @@ pub enum CallKind {
     Embedding,
     /// An embedding that the caller's own cache answered: no request, no tokens.
     CacheHit,
+    /// What several calls used together, of which nothing is known one by one: a running total that grew. No price for
+    /// long prompts applies to it, and it says nothing about how long an answer is.
+    Several,
 }
 
 /// Where an observation was read.

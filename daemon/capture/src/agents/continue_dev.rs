@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use tokmon_core::id::Key;
-use tokmon_core::observation::{Confidence, Observation};
+use tokmon_core::observation::{CallKind, Confidence, Observation};
 use tokmon_core::tokens::Tokens;
 
 use super::database::{Mark, settled};
@@ -118,6 +118,7 @@ fn session(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
             .names
             .get(project.strip_prefix("file://").unwrap_or(project));
         (seen.tokens, seen.reported_cost) = (step.tokens, step.cost);
+        seen.kind = CallKind::Several;
         notes.book(seen);
     }
     Ok(())

@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use tokmon_core::money::Pico;
-use tokmon_core::observation::Confidence;
+use tokmon_core::observation::{CallKind, Confidence};
 use tokmon_core::tokens::Tokens;
 
 use super::database::{Parsed, settled};
@@ -146,6 +146,7 @@ fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
             seen.place = subagent("task");
         }
         seen.tokens = step.tokens;
+        seen.kind = CallKind::Several;
         seen.reported_cost = step.cost;
         seen.confidence = Confidence::Estimated;
         seen.source.offset = row.cast_unsigned();

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use tokmon_core::observation::CallKind;
 use tokmon_core::tokens::Tokens;
 
 use super::json::{Problem, Reader};
@@ -84,6 +85,7 @@ fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
         seen.who.project = notes.names.get(&cwd);
     }
     seen.tokens = step.tokens;
+    seen.kind = CallKind::Several;
     notes.book(seen);
     Ok(())
 }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use tokmon_core::money::Pico;
+use tokmon_core::observation::CallKind;
 use tokmon_core::tokens::Tokens;
 
 use super::database::{Parsed, settled};
@@ -97,6 +98,7 @@ fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
             seen.place = subagent(&session.kind);
         }
         seen.tokens = step.tokens;
+        seen.kind = CallKind::Several;
         seen.reported_cost = step.cost;
         seen.source.offset = row.cast_unsigned();
         notes.book(seen);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokmon_core::limits::{MAX_DATABASE_VALUE, MAX_TOKENS_PER_CALL};
-use tokmon_core::observation::Place;
+use tokmon_core::observation::{CallKind, Place};
 use tokmon_core::tokens::Tokens;
 
 use super::database::{Parsed, settled};
@@ -306,6 +306,7 @@ fn book(thread: Thread, row: u64, notes: &mut Notes<'_>) {
     }
     seen.place = (place != Place::default()).then(|| Arc::new(place));
     seen.tokens = step.tokens;
+    seen.kind = CallKind::Several;
     seen.source.offset = row;
     notes.book(seen);
 }

@@ -55,9 +55,16 @@ pub(super) struct Call {
     pub(super) tier: Tier,
     pub(super) fast: bool,
     pub(super) us_region: bool,
+    /// See [`CallKind::Several`].
+    pub(super) several: bool,
 }
 
 impl Call {
+    /// The length of prompt that long-context prices go by: of several calls none is known to be long.
+    fn prompt(&self) -> u64 {
+        if self.several { 0 } else { self.tokens.prompt() }
+    }
+
     pub(super) fn of(seen: &Observation) -> Call {
         Call {
             at_ms: seen.at_ms,
@@ -70,6 +77,7 @@ impl Call {
             tier: seen.tier,
             fast: seen.fast,
             us_region: seen.us_region,
+            several: seen.kind == CallKind::Several,
         }
     }
 }
@@ -117,7 +125,7 @@ impl Priced {
 
     /// The cost of a call. `None`: tokens of a kind for which there is no price.
     pub(super) fn cost(&self, call: Call) -> Option<Costing> {
-        let (_, table) = self.table(call.tokens.prompt());
+        let (_, table) = self.table(call.prompt());
         let scale = self.scale(&call);
         let read_scale = if self.row.cache_read_undiscounted {
             self.read_scale(&call)
@@ -274,7 +282,7 @@ impl Costing {
     pub fn detail(&self) -> String {
         let priced = Priced::new(Arc::clone(&self.row));
         let t = &self.call.tokens;
-        let (above, table) = priced.table(t.prompt());
+        let (above, table) = priced.table(self.call.prompt());
         let listed = priced
             .row
             .tiers()

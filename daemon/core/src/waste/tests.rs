@@ -299,8 +299,8 @@ fn wrong_configuration_is_refused() {
 }
 
 #[test]
-fn embeddings_and_cache_hits_are_no_waste() {
-    for kind in [CallKind::Embedding, CallKind::CacheHit] {
+fn embeddings_cache_hits_and_sums_are_no_waste() {
+    for kind in [CallKind::Embedding, CallKind::CacheHit, CallKind::Several] {
         let mut seen = sized(900_000, 0, "Grep");
         seen.kind = kind;
         assert_eq!(found(&WasteRules::default(), &seen), []);

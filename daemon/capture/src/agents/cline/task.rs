@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokmon_core::id::Key;
 use tokmon_core::limits::{MAX_BESIDE_BYTES, MAX_PARSER_STATE};
 use tokmon_core::money::Pico;
+use tokmon_core::observation::CallKind;
 use tokmon_core::tokens::Tokens;
 
 use super::model::{Models, order};
@@ -111,6 +112,7 @@ pub(super) fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
         if left.total() > 0 {
             let mut seen = notes.call(step.key, last.at_ms, &task, models.at(last.at_ms));
             seen.tokens = left;
+            seen.kind = CallKind::Several;
             seen.source.offset = last.offset;
             // The sum's cost is that of all of it.
             seen.reported_cost = (left == tokens(removed.0))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokmon_core::Name;
 use tokmon_core::id::Key;
-use tokmon_core::observation::Place;
+use tokmon_core::observation::{CallKind, Place};
 use tokmon_core::tokens::Tokens;
 
 use super::{Better, FORMAT, disjoint};
@@ -201,6 +201,7 @@ impl LineParser for Parser {
             let names = &mut self.names;
             let mut seen = self.origin.call(names, FORMAT.name, key, at_ms, &session, &model);
             seen.tokens = tokens;
+            seen.kind = CallKind::Several;
             seen.who.project = self.saved.cwd.clone().unwrap_or_default();
             seen.place = self.saved.branch.clone().map(|branch| {
                 Arc::new(Place {

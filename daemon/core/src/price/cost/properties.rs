@@ -35,7 +35,7 @@ prop_compose! {
 prop_compose! {
     fn any_call()(buckets: [u64; 11], fast: bool, us_region: bool, tier in 0..4) -> Call {
         let tier = [Tier::Standard, Tier::Priority, Tier::Flex, Tier::Batch][usize::try_from(tier).unwrap_or(0)];
-        Call { at_ms: NOON, tokens: Tokens::from_array(buckets), tier, fast, us_region }
+        Call { at_ms: NOON, tokens: Tokens::from_array(buckets), tier, fast, us_region, several: false }
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) fn call(tokens: Tokens) -> Call {
         tier: Tier::Standard,
         fast: false,
         us_region: false,
+        several: false,
     }
 }
 
@@ -75,6 +76,23 @@ fn the_required_example_holds_to_the_cent_fraction() {
         "1500 input at $3/M + 800 output at $15/M; bundled price of anthropic/claude-sonnet-4-5 \
          (LiteLLM 1.109.1) = $0.0165"
     );
+}
+
+#[test]
+fn several_calls_together_are_not_one_long_prompt() {
+    let of = |kind| {
+        bundled("openai", "gpt-5.4", |seen| {
+            seen.kind = kind;
+            seen.tokens = Tokens {
+                input: 300_000,
+                ..Tokens::default()
+            };
+        })
+    };
+    assert_eq!(of(CallKind::Completion).total.to_string(), "1.5");
+    let several = of(CallKind::Several);
+    assert_eq!(several.total.to_string(), "0.75");
+    assert!(!several.detail().contains("long-context"), "{}", several.detail());
 }
 
 #[test]

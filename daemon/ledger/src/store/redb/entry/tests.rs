@@ -237,7 +237,12 @@ fn every_kind_of_entry_comes_back() {
 fn kinds_tiers_and_reasons_come_back() {
     for tier in [Tier::Standard, Tier::Priority, Tier::Flex, Tier::Batch] {
         for confidence in [Confidence::Reported, Confidence::Counted, Confidence::Estimated] {
-            for kind in [CallKind::Completion, CallKind::Embedding, CallKind::CacheHit] {
+            for kind in [
+                CallKind::Completion,
+                CallKind::Embedding,
+                CallKind::CacheHit,
+                CallKind::Several,
+            ] {
                 for reason in [
                     AmendReason::Better,
                     AmendReason::Attribution,
@@ -289,7 +294,7 @@ fn an_unknown_number_is_damage() {
             ..good.clone()
         },
         RecordRow {
-            kind: 3,
+            kind: 4,
             ..good.clone()
         },
         RecordRow {
