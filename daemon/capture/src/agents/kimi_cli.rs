@@ -13,7 +13,7 @@ use tokmon_core::tokens::Tokens;
 
 use super::json::{Problem, Reader};
 use super::lines::{LineParser, restore, save};
-use super::values::{Names, moment};
+use super::values::{Names, id as unique, moment};
 use super::{Form, Format, Found, Origin, Reading};
 use crate::roots::Places;
 
@@ -169,7 +169,7 @@ impl LineParser for Parser {
         }
         seen.tokens = tokens;
         seen.sidechain = self.subagent || wrapped;
-        seen.request_id = names.get(id);
+        seen.request_id = unique(id);
         seen.source.offset = offset;
         found.observations.push(seen);
         Ok(())

@@ -14,7 +14,7 @@ use tokmon_core::tokens::Tokens;
 
 use super::json::Problem;
 use super::lines::LineParser;
-use super::values::{Names, hash, instant, reported_cost};
+use super::values::{Names, hash, id as unique, instant, reported_cost};
 use super::{Form, Format, Found, Origin, Reading};
 
 /// What all described logs have in common.
@@ -291,7 +291,7 @@ impl LineParser for Parser {
         seen.who.project = names.get(&log.text(&line, "project"));
         seen.who.tool = names.get(&log.text(&line, "tool"));
         seen.reported_cost = reported_cost(&log.text(&line, "cost"));
-        seen.request_id = names.get(&id);
+        seen.request_id = unique(&id);
         seen.source.offset = offset;
         found.observations.push(seen);
         Ok(())

@@ -13,7 +13,7 @@ use tokmon_core::tokens::Tokens;
 
 use super::json::{Problem, Reader};
 use super::lines::{LineParser, restore, save};
-use super::values::{Names, moment, reported_cost};
+use super::values::{Names, id, moment, reported_cost};
 use super::{Form, Format, Found, Origin, Reading};
 use crate::roots::Places;
 
@@ -217,7 +217,7 @@ impl LineParser for Parser {
         seen.failed = matches!(message.stop.as_deref(), Some("error" | "aborted"));
         seen.who.project = self.saved.project.clone().unwrap_or_default();
         seen.who.tool = names.get(message.tool.as_deref().unwrap_or_default());
-        seen.request_id = names.get(message.response.as_deref().unwrap_or_default());
+        seen.request_id = id(message.response.as_deref().unwrap_or_default());
         seen.source.offset = offset;
         found.observations.push(seen);
         Ok(())

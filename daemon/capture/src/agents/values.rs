@@ -94,6 +94,12 @@ pub(crate) fn moment(reader: &mut Reader<'_>) -> Result<Option<i64>, Problem> {
     }))
 }
 
+/// An id that is the only one of its kind; one too long to be an id is none.
+pub(crate) fn id(text: &str) -> Name {
+    let fits = text.len() <= MAX_NAME_BYTES;
+    Name::from(if fits { text } else { "" })
+}
+
 /// Whether an id is a UUID by its shape, which no two agents share by chance.
 pub(crate) fn is_uuid(id: &str) -> bool {
     id.len() == 36
@@ -122,9 +128,12 @@ pub(crate) struct Names {
     next: usize,
     /// The last model that was asked for, and whose it is.
     vendor: Option<(Name, Name)>,
-    /// The branch that came last, as a place.
-    place: Option<Arc<Place>>,
+    /// Places seen lately, the latest last.
+    places: Vec<Arc<Place>>,
 }
+
+/// Places of one file that share one copy: a branch or two, with the MCP servers and skills that are used in turn.
+const PLACES_KEPT: usize = 8;
 
 /// Sessions, projects, models and tools of one file: rarely more than this.
 const NAMES_KEPT: usize = 32;
@@ -163,22 +172,28 @@ impl Names {
         self.vendor = Some((model.clone(), provider.clone()));
         provider
     }
-}
 
-impl Names {
-    /// The place of a call of which the branch is all that is known.
-    pub(crate) fn branch(&mut self, branch: &Name) -> Option<Arc<Place>> {
-        if branch.is_empty() {
+    /// The shared copy of a place; `None` when nothing is known of it.
+    pub(crate) fn place(&mut self, place: Place) -> Option<Arc<Place>> {
+        if place == Place::default() {
             return None;
         }
-        let place = self.place.take().filter(|place| place.branch == *branch);
-        self.place = place.or_else(|| {
-            Some(Arc::new(Place {
-                branch: branch.clone(),
-                ..Place::default()
-            }))
-        });
-        self.place.clone()
+        if let Some(known) = self.places.iter().find(|known| ***known == place) {
+            return Some(known.clone());
+        }
+        if self.places.len() >= PLACES_KEPT {
+            self.places.remove(0);
+        }
+        let fresh = Arc::new(place);
+        self.places.push(fresh.clone());
+        Some(fresh)
+    }
+
+    /// The server of a tool that came over MCP, by the name that agents give such tools: `mcp__server__tool`. Empty for
+    /// any other tool.
+    pub(crate) fn mcp_server(&mut self, tool: &str) -> Name {
+        let server = tool.strip_prefix("mcp__").and_then(|rest| rest.split_once("__"));
+        self.get(server.map_or("", |(server, _)| server))
     }
 }
 
@@ -303,6 +318,36 @@ mod tests {
         assert!(Name::ptr_eq(&names.get("a"), &names.get("a")));
         for number in 0..100 {
             assert_eq!(&*names.get(&number.to_string()), number.to_string());
+        }
+    }
+
+    #[test]
+    fn places_are_shared_and_servers_are_in_the_names_of_tools() {
+        let mut names = Names::default();
+        let place = |branch: &str| Place {
+            branch: branch.into(),
+            ..Place::default()
+        };
+        assert_eq!(names.place(place("")), None);
+        let (first, again) = (
+            names.place(place("main")).unwrap(),
+            names.place(place("main")).unwrap(),
+        );
+        assert!(Arc::ptr_eq(&first, &again));
+        for number in 0..20 {
+            assert_eq!(
+                &*names.place(place(&number.to_string())).unwrap().branch,
+                number.to_string()
+            );
+        }
+        for (tool, server) in [
+            ("mcp__github__get_issue", "github"),
+            ("mcp__a_b__c__d", "a_b"),
+            ("mcp__half", ""),
+            ("Read", ""),
+            ("", ""),
+        ] {
+            assert_eq!(&*names.mcp_server(tool), server, "{tool}");
         }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokmon_core::Name;
 use tokmon_core::id::Key;
 use tokmon_core::money::Pico;
-use tokmon_core::observation::{Attribution, Confidence, Observation, Provenance, Tier};
+use tokmon_core::observation::{Attribution, Confidence, Observation, Place, Provenance, Tier};
 use tokmon_core::tokens::Tokens;
 
 use crate::agents::values::Names;
@@ -30,6 +30,9 @@ pub(super) struct Call {
     pub(super) at_ms: i64,
     pub(super) session: Name,
     pub(super) project: Name,
+    pub(super) skill: Name,
+    /// The kind of subagent that made it.
+    pub(super) subagent: Name,
     pub(super) model: Name,
     pub(super) tokens: Tokens,
     pub(super) tier: u8,
@@ -85,6 +88,7 @@ impl Call {
             for (own, known) in [
                 (&mut self.request_id, &line.request_id),
                 (&mut self.branch, &line.branch),
+                (&mut self.skill, &line.skill),
             ] {
                 if !known.is_empty() {
                     *own = known.clone();
@@ -161,7 +165,16 @@ impl Call {
                 | self.line_hash & ((1 << HASH_BITS) - 1),
             request_hash: self.request_hash,
             request_id: self.request_id.clone(),
-            place: names.branch(&self.branch),
+            place: {
+                let place = Place {
+                    branch: self.branch.clone(),
+                    subagent: self.subagent.clone(),
+                    skill: self.skill.clone(),
+                    mcp_server: names.mcp_server(&self.tool),
+                    ..Place::default()
+                };
+                names.place(place)
+            },
             source: Provenance {
                 kind: names.get(origin.kind),
                 path: origin.path.clone(),

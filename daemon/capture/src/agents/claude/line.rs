@@ -19,7 +19,9 @@ pub(super) struct Line<'a> {
     pub(super) uuid: Text<'a>,
     pub(super) cwd: Text<'a>,
     pub(super) branch: Text<'a>,
+    /// The provider's id of the request.
     pub(super) request: Text<'a>,
+    pub(super) skill: Text<'a>,
     pub(super) sidechain: bool,
     pub(super) api_error: bool,
     /// `costUSD` of old versions, as it is written.
@@ -76,6 +78,7 @@ fn fields<'a>(reader: &mut Reader<'a>, level: u8) -> Result<Line<'a>, Problem> {
             b"cwd" => line.cwd = reader.text()?,
             b"gitBranch" => line.branch = reader.text()?,
             b"requestId" => line.request = reader.text()?,
+            b"attributionSkill" => line.skill = reader.text()?,
             b"isSidechain" => line.sidechain = reader.flag()?,
             b"isApiErrorMessage" => line.api_error = reader.flag()?,
             b"costUSD" => line.cost = reader.number_text()?,

@@ -9,6 +9,7 @@ mod line;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -21,7 +22,7 @@ use tokmon_core::limits::MAX_NAME_BYTES;
 
 use self::calls::{Call, OpenCalls, tier_code};
 use self::line::{Line, Message, Usage};
-use super::json::Problem;
+use super::json::{Problem, Reader};
 use super::lines::{LineParser, restore, save};
 use super::values::{Names, hash, reported_cost};
 use super::{Form, Format, Found, Origin, Reading};
@@ -31,7 +32,7 @@ use crate::roots::Places;
 /// below.
 pub(super) const FORMAT: Format = Format {
     name: "claude-code",
-    version: 2,
+    version: 3,
     places,
     forms: &[Form {
         files: "**/*.jsonl",
@@ -68,6 +69,8 @@ static NEEDLE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage
 struct Parser {
     origin: Origin,
     names: Names,
+    /// The kind of the subagent whose file it is.
+    subagent: Name,
     saved: Saved,
 }
 
@@ -81,11 +84,36 @@ struct Saved {
 
 pub(super) fn open(state: &[u8], origin: Origin) -> Box<dyn LineParser> {
     let saved = restore(state);
+    let mut names = Names::default();
+    let subagent = names.get(&subagent(&origin));
     Box::new(Parser {
         origin,
-        names: Names::default(),
+        names,
+        subagent,
         saved,
     })
+}
+
+/// Most of the note beside a subagent's file that is read.
+const META_BYTES: usize = 64 * 1024;
+
+/// The kind of subagent, which stands in a small file beside the subagent's own.
+fn subagent(origin: &Origin) -> String {
+    let mut kind = None;
+    let stem = origin.stem();
+    if stem.starts_with("agent-")
+        && let Some(meta) = origin.beside(&format!("{stem}.meta.json"), META_BYTES)
+    {
+        // Broken, it names no kind.
+        drop(Reader::new(&meta).object(|reader, key| {
+            match key {
+                b"agentType" => kind = reader.text()?.map(Cow::into_owned),
+                _ => reader.skip()?,
+            }
+            Ok(())
+        }));
+    }
+    kind.unwrap_or_default()
 }
 
 impl LineParser for Parser {
@@ -113,6 +141,7 @@ impl LineParser for Parser {
             inner.sidechain = true;
             inner.session = line.session.take().or(inner.session);
             inner.cwd = line.cwd.take().or(inner.cwd);
+            inner.branch = line.branch.take().or(inner.branch);
             inner.at_ms = inner.at_ms.or(line.at_ms);
             if tells_of_a_call(&inner) {
                 self.message_line(*inner, offset, found)?;
@@ -205,6 +234,8 @@ impl Parser {
         Call {
             session: names.get(session.unwrap_or(self.origin.stem())),
             project: names.get(line.cwd.as_deref().unwrap_or_default()),
+            skill: names.get(kept(line.skill.as_deref())),
+            subagent: self.subagent.clone(),
             model: names.get(model.unwrap_or("unknown")),
             tool: names.get(message.tool.as_deref().unwrap_or_default()),
             line_hash: hash(&[

@@ -1,5 +1,7 @@
 //! One table row for each rule and trap of the format. Every line is made up.
 
+mod place;
+
 use proptest::prelude::*;
 use tokmon_core::merge::{Candidate, merge};
 use tokmon_core::observation::{Confidence, Observation, Tier};

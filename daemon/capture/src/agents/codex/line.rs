@@ -70,6 +70,10 @@ pub(super) struct Body<'a> {
     pub(super) parent: Text<'a>,
     /// Spawned by another thread.
     pub(super) subagent: bool,
+    /// What kind of subagent it is.
+    pub(super) role: Text<'a>,
+    pub(super) branch: Text<'a>,
+    pub(super) commit: Text<'a>,
     pub(super) created_ms: Option<i64>,
     pub(super) cwd: Text<'a>,
     pub(super) provider: Text<'a>,
@@ -158,6 +162,16 @@ fn field<'a>(
         b"parent_thread_id" => body.parent = body.parent.take().or(reader.text()?),
         b"timestamp" => body.created_ms = moment(reader)?,
         b"cwd" => body.cwd = reader.text()?,
+        b"git" => {
+            reader.object(|reader, key| {
+                match key {
+                    b"branch" => body.branch = reader.text()?,
+                    b"commit_hash" => body.commit = reader.text()?,
+                    _ => reader.skip()?,
+                }
+                Ok(())
+            })?;
+        }
         b"model_provider" => body.provider = reader.text()?,
         b"turn_id" => body.turn = reader.text()?,
         b"model" => body.model = reader.text()?,
@@ -185,27 +199,32 @@ fn field<'a>(
     Ok(())
 }
 
-/// `source.subagent.thread_spawn.parent_thread_id`; other sources are plain text.
+/// `source.subagent.thread_spawn.{parent_thread_id,agent_role}`, or the subagent's kind as text; other sources are plain
+/// text.
 fn source<'a>(reader: &mut Reader<'a>, body: &mut Body<'a>) -> Result<(), Problem> {
     reader.object(|reader, key| {
         if key != b"subagent" {
             return reader.skip();
         }
         body.subagent = true;
-        reader.object(|reader, key| {
+        let bytes = reader.raw()?;
+        let spawned = Reader::new(bytes).object(|reader, key| {
             if key != b"thread_spawn" {
                 return reader.skip();
             }
             reader.object(|reader, key| {
-                if key == b"parent_thread_id" {
-                    body.parent = reader.text()?.or(body.parent.take());
-                    Ok(())
-                } else {
-                    reader.skip()
+                match key {
+                    b"parent_thread_id" => body.parent = reader.text()?.or(body.parent.take()),
+                    b"agent_role" => body.role = reader.text()?,
+                    _ => reader.skip()?,
                 }
+                Ok(())
             })?;
             Ok(())
         })?;
+        if !spawned {
+            body.role = Reader::new(bytes).text()?;
+        }
         Ok(())
     })?;
     Ok(())

@@ -18,21 +18,21 @@ use serde::{Deserialize, Serialize};
 use tokmon_core::Name;
 use tokmon_core::id::Key;
 use tokmon_core::limits::MAX_TOKENS_PER_CALL;
-use tokmon_core::observation::{Attribution, Confidence, Observation, Provenance, Tier};
+use tokmon_core::observation::{Attribution, Confidence, Observation, Place, Provenance, Tier};
 use tokmon_core::tokens::Tokens;
 
 use self::line::{Body, Counts, Line};
 use self::replay::{Replay, Sign};
 use super::json::Problem;
 use super::lines::{LineParser, restore, save};
-use super::values::{Names, hash, uuid_v7_ms};
+use super::values::{Names, hash, id, uuid_v7_ms};
 use super::{Form, Format, Found, Origin, Reading};
 use crate::roots::Places;
 
 /// Live and archived rollouts.
 pub(super) const FORMAT: Format = Format {
     name: "codex",
-    version: 2,
+    version: 3,
     places,
     forms: &[
         Form {
@@ -95,6 +95,10 @@ struct Saved {
     created_ms: Option<i64>,
     provider: Option<Name>,
     project: Option<Name>,
+    branch: Option<Name>,
+    commit: Option<Name>,
+    /// What kind of subagent it is.
+    role: Option<Name>,
     model: Option<Name>,
     tier: Option<Name>,
     replay: Replay,
@@ -191,6 +195,15 @@ impl Parser {
         let saved = &mut self.saved;
         if let Some(cwd) = body.cwd.as_deref() {
             saved.project = Some(self.names.get(cwd));
+        }
+        for (to, text) in [
+            (&mut saved.branch, &body.branch),
+            (&mut saved.commit, &body.commit),
+            (&mut saved.role, &body.role),
+        ] {
+            if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
+                *to = Some(self.names.get(text));
+            }
         }
         if let Some(provider) = body.provider.as_deref() {
             saved.provider = Some(self.names.get(provider));
@@ -380,6 +393,14 @@ impl Parser {
         let model = model.or_else(|| self.saved.model.clone());
         let tier = body.tier.as_deref().or(self.saved.tier.as_deref());
         let (tool, request_hash) = self.saved.tool.take().unwrap_or((nameless.clone(), 0));
+        let place = Place {
+            branch: self.saved.branch.clone().unwrap_or_default(),
+            commit: self.saved.commit.clone().unwrap_or_default(),
+            subagent: self.saved.role.clone().unwrap_or_default(),
+            mcp_server: names.mcp_server(&tool),
+            ..Place::default()
+        };
+        let place = names.place(place);
         found.observations.push(Observation {
             key,
             at_ms,
@@ -413,6 +434,8 @@ impl Parser {
                 &counts.output.to_le_bytes(),
             ]),
             request_hash,
+            request_id: id(body.response.as_deref().unwrap_or_default()),
+            place,
             source: Provenance {
                 kind: names.get(KIND),
                 path: self.origin.path.clone(),

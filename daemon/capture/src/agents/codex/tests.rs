@@ -1,6 +1,7 @@
 //! One test for each counting rule and trap of rollouts. Every line is made up.
 
 mod forks;
+mod place;
 
 use proptest::prelude::*;
 use tokmon_core::id::Key;

@@ -14,7 +14,7 @@ use tokmon_core::tokens::Tokens;
 use super::{Better, FORMAT, disjoint};
 use crate::agents::json::{Problem, Reader};
 use crate::agents::lines::{LineParser, restore, save};
-use crate::agents::values::{Names, hash, moment};
+use crate::agents::values::{Names, hash, id, moment};
 use crate::agents::{Found, Origin};
 
 /// Traces whose finest records are remembered, the latest.
@@ -255,7 +255,7 @@ impl LineParser for Parser {
             .unwrap_or_default();
         let mut seen = self.origin.call(names, FORMAT.name, key, at_ms, &session, model);
         seen.tokens = tokens;
-        seen.request_id = names.get(response.unwrap_or_default());
+        seen.request_id = id(response.unwrap_or_default());
         seen.source.offset = offset;
         let trace = trace.map(|trace| hash(&[trace.as_bytes()]));
         self.note(trace, grain);
