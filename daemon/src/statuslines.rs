@@ -16,9 +16,21 @@ pub(crate) struct Told {
     /// What the agent reckons that the session has cost.
     pub(crate) cost: Option<Pico>,
     /// How its prompt cache does.
-    pub(crate) cache: Option<tokmon_proto::v1::PromptCache>,
+    pub(crate) cache: Option<Cache>,
     /// When.
     pub(crate) at_ms: i64,
+}
+
+/// How an agent's prompt cache does in a session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cache {
+    pub(crate) warm: bool,
+    pub(crate) requests: u64,
+    pub(crate) misses: u64,
+    /// When it goes cold; 0: not known.
+    pub(crate) expires_at_ms: i64,
+    /// Tokens to write again once it is cold.
+    pub(crate) recache_tokens: u64,
 }
 
 /// By agent and session. Bounded: past [`MAX_STATUSLINES`] the session that was silent longest is forgotten.

@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Config(crate::config::Args),
     /// Put hooks and the MCP server into an agent's own configuration, or take them out
     Setup(crate::setup::Args),
+    /// What keeps figures from being whole, and what to do about it
+    Doctor(crate::doctor::Args),
     /// Limits of subscriptions over all agents, with pace and time left
     Quota(crate::quota::Args),
     /// The line below an agent's prompt

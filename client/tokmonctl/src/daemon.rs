@@ -16,6 +16,8 @@ use crate::failure::Failure;
 use crate::show::{self, json as to_json};
 use crate::status;
 
+pub(crate) use install::is_installed;
+
 /// How long a daemon may take to drain and end. Its own deadline is 5 s unless it is configured otherwise.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);

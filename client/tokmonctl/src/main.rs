@@ -10,6 +10,7 @@ mod context;
 mod count;
 mod daemon;
 mod dates;
+mod doctor;
 mod embeddings;
 mod explain;
 mod export;
@@ -100,6 +101,7 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Session(args) => Box::pin(session::run(args, context)).await,
         Command::Count(args) => Box::pin(count::run(args, context)).await,
         Command::Price(args) => Box::pin(price::run(args, context)).await,
+        Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Quota(args) => Box::pin(quota::run(args, context)).await,
         Command::Statusline(args) => Box::pin(statusline::run(args, context)).await,
         Command::Budget(args) => Box::pin(budget::run(args, context)).await,

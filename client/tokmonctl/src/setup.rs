@@ -131,6 +131,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     tell(agent, args, context, &steps, &notes)
 }
 
+/// Whether everything of ours is in an agent's configuration already.
+pub(crate) fn is_done(agent: Agent) -> bool {
+    let (Ok(machine), Ok(paths)) = (machine(false), Paths::from_env()) else {
+        return false;
+    };
+    let kept = paths.state_dir.join("setup").join(agent.name());
+    let plan = agents::plan(agent, &machine);
+    let done = |place: &Place| step(place, &kept, false).is_ok_and(|step| !step.changes());
+    !plan.places.is_empty() && plan.places.iter().all(done)
+}
+
 /// Shows the changes and asks.
 fn agreed(diffs: &str) -> Result<bool, Failure> {
     show::print(diffs)?;

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::{budget, convert, quota, report, status};
 use crate::context::Context;
-use crate::statuslines::Told;
+use crate::statuslines::{Cache, Told};
 
 /// Answers from the rollups and the ledger's state.
 pub(super) struct Statuslines(pub Arc<Context>);
@@ -51,7 +51,13 @@ impl StatuslineService for Statuslines {
                 .as_ref()
                 .map(|m| convert::pico("session_cost", m))
                 .transpose()?,
-            cache: wire.prompt_cache,
+            cache: wire.prompt_cache.map(|cache| Cache {
+                warm: cache.warm,
+                requests: cache.requests,
+                misses: cache.misses,
+                expires_at_ms: cache.expires_at_ms,
+                recache_tokens: cache.recache_tokens,
+            }),
             at_ms: app.clock.now_ms(),
         };
         if !session.is_empty() {
@@ -80,7 +86,13 @@ impl StatuslineService for Statuslines {
                     model: told.model.to_string(),
                     told_cost: told.cost.map(convert::money),
                     known_cost: row.map(|row| convert::money(row.agg.cost)),
-                    prompt_cache: told.cache,
+                    prompt_cache: told.cache.map(|cache| v1::PromptCache {
+                        warm: cache.warm,
+                        requests: cache.requests,
+                        misses: cache.misses,
+                        expires_at_ms: cache.expires_at_ms,
+                        recache_tokens: cache.recache_tokens,
+                    }),
                     last_ms: told.at_ms,
                 })
             };

@@ -47,7 +47,7 @@ fn a_transcript_and_telemetry_are_one_entry_and_what_only_one_saw_counts_too() {
         post(event(&early, request));
     }
     assert_eq!(totals(&env)[0], 3);
-    transcripts::claude(&env, late.session, &[late.clone()]);
+    transcripts::claude(&env, late.session, std::slice::from_ref(&late));
     env.ctl(&["up", "--no-watch"]).success();
     assert_eq!(totals(&env)[..4], [3, 4_500, 2_400, 15_000]);
     daemon.stop();

@@ -3,7 +3,7 @@
 use super::{assert_none, root};
 
 /// Nouns of the contract, with what each is called on the command line, which groups some by what people do.
-const NOUNS: [(&str, &[&str]); 10] = [
+const NOUNS: [(&str, &[&str]); 12] = [
     ("usage", &["log", "watch", "explain"]),
     ("report", &["report"]),
     ("session", &["session"]),
@@ -13,6 +13,8 @@ const NOUNS: [(&str, &[&str]); 10] = [
     ("token", &["count"]),
     ("price", &["price"]),
     ("hook", &["hook"]),
+    ("quota", &["quota"]),
+    ("statusline", &["statusline"]),
     ("daemon", &["daemon", "status", "ledger", "config"]),
 ];
 

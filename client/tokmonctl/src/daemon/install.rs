@@ -119,6 +119,12 @@ fn private_dir(dir: &Path) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(|e| io_error("create", dir.display(), &e))
 }
 
+/// Whether our unit or agent is in place.
+pub(crate) fn is_installed() -> bool {
+    let plan = Situation::now().and_then(|situation| plan(&situation));
+    plan.is_ok_and(|plan| plan.files.iter().all(|(file, _)| file.exists()))
+}
+
 /// Everything outside that the plan depends on.
 #[derive(Debug)]
 struct Situation {

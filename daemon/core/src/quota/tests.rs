@@ -1,3 +1,5 @@
+//! Readings of limits: what is believed, what stands, and when a limit runs out.
+
 use proptest::prelude::*;
 
 use super::*;
