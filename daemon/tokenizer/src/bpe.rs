@@ -5,7 +5,7 @@
 //! pair of neighbours is the encoding of theirs, and every pair of the joined sequence comes from one of the
 //! windows. (See the corollaries in the documentation of the crate `bpe`.)
 
-use crate::layout::NONE;
+use crate::keys::NONE;
 use crate::vocabulary::Vocabulary;
 
 /// Up to this many bytes a plain search for the lowest rank is quicker than keeping blocks of parts.
@@ -243,7 +243,11 @@ fn lowest(ranks: &[i32]) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vocabulary::O200K;
+    use std::sync::LazyLock;
+
+    use crate::encoding::Tables;
+
+    static O200K: LazyLock<Vocabulary> = LazyLock::new(|| Vocabulary::new(Tables::O200k));
 
     #[test]
     fn windows_of_any_size_agree() {

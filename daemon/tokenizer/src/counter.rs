@@ -7,10 +7,10 @@ use crate::Encoding;
 use crate::blocks::{Blocks, SHORTEST};
 use crate::bpe::Merger;
 use crate::encoding::Tables;
-use crate::layout::NONE;
+use crate::keys::NONE;
 use crate::memo::Memo;
 use crate::scan::{Cl100k, Gpt2, O200k, Scan};
-use crate::vocabulary::{self, LONGEST, Vocabulary};
+use crate::vocabulary::{LONGEST, Vocabulary};
 
 /// Most threads that count one batch.
 const MOST_THREADS: usize = 4;
@@ -25,6 +25,8 @@ const MOST_KEPT: usize = MOST_THREADS;
 #[derive(Debug)]
 pub struct Counter {
     encoding: Encoding,
+    /// Laid out when it is first needed.
+    vocabulary: OnceLock<Vocabulary>,
     kept: Mutex<Vec<Work>>,
     blocks: OnceLock<Blocks>,
 }
@@ -47,6 +49,7 @@ impl Counter {
     pub fn new(encoding: Encoding) -> Counter {
         Counter {
             encoding,
+            vocabulary: OnceLock::new(),
             kept: Mutex::default(),
             blocks: OnceLock::new(),
         }
@@ -139,20 +142,27 @@ impl Counter {
 
     /// Counts `text` and says where each of its last `keep` pieces begins.
     pub(crate) fn count_but_last(&self, text: &str, keep: usize) -> (u64, usize) {
+        let vocabulary = self.vocabulary();
         self.with_work(|work| match self.encoding.tables() {
-            Tables::O200k => but_last::<O200k>(work, &vocabulary::O200K, text, keep),
-            Tables::Cl100k => but_last::<Cl100k>(work, &vocabulary::CL100K, text, keep),
-            Tables::P50k => but_last::<Gpt2>(work, &vocabulary::P50K, text, keep),
-            Tables::R50k => but_last::<Gpt2>(work, &vocabulary::R50K, text, keep),
+            Tables::O200k => but_last::<O200k>(work, vocabulary, text, keep),
+            Tables::Cl100k => but_last::<Cl100k>(work, vocabulary, text, keep),
+            Tables::P50k => but_last::<Gpt2>(work, vocabulary, text, keep),
+            Tables::R50k => but_last::<Gpt2>(work, vocabulary, text, keep),
         })
     }
 
+    fn vocabulary(&self) -> &Vocabulary {
+        self.vocabulary
+            .get_or_init(|| Vocabulary::new(self.encoding.tables()))
+    }
+
     fn run(&self, work: &mut Work, text: &str, limit: u64) -> Option<u64> {
+        let vocabulary = self.vocabulary();
         match self.encoding.tables() {
-            Tables::O200k => count::<O200k>(work, &vocabulary::O200K, text, limit),
-            Tables::Cl100k => count::<Cl100k>(work, &vocabulary::CL100K, text, limit),
-            Tables::P50k => count::<Gpt2>(work, &vocabulary::P50K, text, limit),
-            Tables::R50k => count::<Gpt2>(work, &vocabulary::R50K, text, limit),
+            Tables::O200k => count::<O200k>(work, vocabulary, text, limit),
+            Tables::Cl100k => count::<Cl100k>(work, vocabulary, text, limit),
+            Tables::P50k => count::<Gpt2>(work, vocabulary, text, limit),
+            Tables::R50k => count::<Gpt2>(work, vocabulary, text, limit),
         }
     }
 

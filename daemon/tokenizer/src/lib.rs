@@ -1,7 +1,7 @@
 //! Counting text in tokens: exact where the model's encoding is public, an estimate that says so elsewhere.
 //!
 //! The vocabularies are those of `tiktoken-rs`, and its counts are the reference that all of ours are tested
-//! against. This crate adds what a daemon needs: tables that need no memory of their own, linear time and bounded
+//! against. This crate adds what a daemon needs: tables that come and go, linear time and bounded
 //! memory for any input up to [`MAX_TEXT_BYTES`], and a list of model names that knows what it does not know.
 
 mod blocks;
@@ -11,6 +11,7 @@ mod counter;
 mod encoding;
 #[cfg(test)]
 mod exactness;
+mod keys;
 mod label;
 mod layout;
 mod memo;

@@ -46,7 +46,7 @@ impl Memo {
 
 #[inline]
 fn place(piece: &[u8]) -> usize {
-    crate::layout::hash(piece).wrapping_mul(0x9e37_79b9) >> 16 & (PLACES - 1)
+    crate::keys::hash(piece).wrapping_mul(0x9e37_79b9) >> 16 & (PLACES - 1)
 }
 
 #[cfg(test)]

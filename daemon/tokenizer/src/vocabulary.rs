@@ -1,34 +1,14 @@
-//! The vocabularies, read where they lie in the program. How they lie is told in [`crate::layout`].
+//! The vocabularies, laid out for looking up when they are needed, in a hundredth of a second, and gone when they are
+//! not: tables that lay in the program would stay in memory as far as they were read.
 
-use crate::layout::{NONE, hash, middle_place, pack_middle, pack_short, short_place};
+use crate::encoding::Tables;
+use crate::keys::{NONE, hash, middle_place, pack_middle, pack_short, short_place};
 
-macro_rules! part {
-    ($name:literal, $part:literal) => {
-        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".", $part))
-    };
-}
-
-macro_rules! vocabulary {
+macro_rules! list {
     ($name:literal) => {
-        Vocabulary {
-            single: numbers(part!($name, "single")),
-            pairs: numbers(part!($name, "pairs")),
-            short: places(part!($name, "short")),
-            middle: places(part!($name, "middle")),
-            long: Long {
-                table: numbers(part!($name, "long")),
-                ranks: numbers(part!($name, "ranks")),
-                starts: numbers(part!($name, "starts")),
-                tokens: part!($name, "tokens"),
-            },
-        }
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".list"))
     };
 }
-
-pub(crate) static O200K: Vocabulary = vocabulary!("o200k");
-pub(crate) static CL100K: Vocabulary = vocabulary!("cl100k");
-pub(crate) static P50K: Vocabulary = vocabulary!("p50k");
-pub(crate) static R50K: Vocabulary = vocabulary!("r50k");
 
 /// No token of any vocabulary has more bytes.
 pub(crate) const LONGEST: usize = 128;
@@ -38,18 +18,81 @@ const SHORT_PLACE: usize = 12;
 /// Bytes of one place of the table `middle`.
 const MIDDLE_PLACE: usize = 20;
 
-type Number = [u8; 4];
-
-/// The ordinary tokens of an encoding, from bytes to rank.
+/// The ordinary tokens of an encoding, from bytes to rank. A table for each length of token.
 pub(crate) struct Vocabulary {
-    single: &'static [Number],
-    pairs: &'static [Number],
-    short: &'static [[u8; SHORT_PLACE]],
-    middle: &'static [[u8; MIDDLE_PLACE]],
+    /// The ranks of the 256 tokens of one byte.
+    single: Vec<u32>,
+    /// The rank of each two bytes, or [`NONE`].
+    pairs: Vec<u32>,
+    /// Open addressing for 3 to 7 bytes: the key ([`pack_short`]), then the rank.
+    short: Vec<[u8; SHORT_PLACE]>,
+    /// The same for 8 to 15 bytes.
+    middle: Vec<[u8; MIDDLE_PLACE]>,
     long: Long,
 }
 
+impl std::fmt::Debug for Vocabulary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vocabulary").finish_non_exhaustive()
+    }
+}
+
 impl Vocabulary {
+    /// Lays out the tokens of an encoding.
+    pub(crate) fn new(tables: Tables) -> Vocabulary {
+        Vocabulary::lay_out(match tables {
+            Tables::O200k => list!("o200k"),
+            Tables::Cl100k => list!("cl100k"),
+            Tables::P50k => list!("p50k"),
+            Tables::R50k => list!("r50k"),
+        })
+    }
+
+    fn lay_out(list: &'static [u8]) -> Vocabulary {
+        let (mut short, mut middle, mut long) = (0, 0, 0);
+        for (token, _) in Tokens::of(list) {
+            match token.len() {
+                1 | 2 => {}
+                3..=7 => short += 1,
+                8..=15 => middle += 1,
+                _ => long += 1,
+            }
+        }
+        // At most five places in eight are taken, so that a search ends after a step or two.
+        let places = |tokens: usize| tokens * 8 / 5 + 1;
+        let mut vocabulary = Vocabulary {
+            single: vec![NONE; 1 << 8],
+            pairs: vec![NONE; 1 << 16],
+            short: vec![[0; SHORT_PLACE]; places(short)],
+            middle: vec![[0; MIDDLE_PLACE]; places(middle)],
+            long: Long::new(list, long),
+        };
+        for (token, rank) in Tokens::of(list) {
+            vocabulary.put(token, rank);
+        }
+        vocabulary
+    }
+
+    fn put(&mut self, token: &'static [u8], rank: u32) {
+        match *token {
+            [byte] => self.single[usize::from(byte)] = rank,
+            [first, second] => self.pairs[usize::from(u16::from_le_bytes([first, second]))] = rank,
+            _ if token.len() < 8 => {
+                let key = pack_short(token);
+                let free = free(&self.short, short_place(key, self.short.len()));
+                self.short[free][..8].copy_from_slice(&key.to_le_bytes());
+                self.short[free][8..].copy_from_slice(&rank.to_le_bytes());
+            }
+            _ if token.len() < 16 => {
+                let key = pack_middle(token);
+                let free = free(&self.middle, middle_place(key, self.middle.len()));
+                self.middle[free][..16].copy_from_slice(&key.to_le_bytes());
+                self.middle[free][16..].copy_from_slice(&rank.to_le_bytes());
+            }
+            _ => self.long.put(token, rank),
+        }
+    }
+
     /// The rank of the token that is `text[start..end]`, or [`NONE`] when that is none.
     ///
     /// What lies behind `end` is read, so that a few bytes come in one go, but does not matter.
@@ -57,7 +100,7 @@ impl Vocabulary {
     pub(crate) fn rank(&self, text: &[u8], start: usize, end: usize) -> u32 {
         match end - start {
             0 => NONE,
-            1 => number(self.single, usize::from(text[start])),
+            1 => self.single[usize::from(text[start])],
             2 => self.pair(text, start),
             len @ 3..=7 => self.short(short_key(text, start, len)),
             len @ 8..=15 => self.middle(middle_key(text, start, len)),
@@ -68,10 +111,7 @@ impl Vocabulary {
     /// The rank of the two bytes at `start`.
     #[inline]
     pub(crate) fn pair(&self, text: &[u8], start: usize) -> u32 {
-        number(
-            self.pairs,
-            usize::from(u16::from_le_bytes([text[start], text[start + 1]])),
-        )
+        self.pairs[usize::from(u16::from_le_bytes([text[start], text[start + 1]]))]
     }
 
     #[inline]
@@ -114,13 +154,30 @@ impl Vocabulary {
 
 /// Tokens of 16 bytes and more: few, so they may cost more.
 struct Long {
-    table: &'static [Number],
-    ranks: &'static [Number],
-    starts: &'static [Number],
-    tokens: &'static [u8],
+    list: &'static [u8],
+    /// At the places that [`hash`] gives: where the token lies in the list, how long it is, and its rank.
+    table: Vec<(u32, u32, u32)>,
 }
 
 impl Long {
+    fn new(list: &'static [u8], tokens: usize) -> Long {
+        Long {
+            list,
+            table: vec![(0, 0, NONE); (2 * tokens).next_power_of_two()],
+        }
+    }
+
+    fn put(&mut self, token: &'static [u8], rank: u32) {
+        let mask = self.table.len() - 1;
+        let mut place = hash(token) & mask;
+        while self.table[place].1 != 0 {
+            place = (place + 1) & mask;
+        }
+        // The token is a part of the list: its place is the distance between the two.
+        let start = token.as_ptr().addr() - self.list.as_ptr().addr();
+        self.table[place] = (start as u32, token.len() as u32, rank);
+    }
+
     fn rank(&self, bytes: &[u8]) -> u32 {
         if bytes.len() > LONGEST {
             return NONE;
@@ -128,20 +185,54 @@ impl Long {
         let mask = self.table.len() - 1;
         let mut place = hash(bytes) & mask;
         loop {
-            let index = number(self.table, place);
-            if index == NONE {
+            let (start, len, rank) = self.table[place];
+            if len == 0 {
                 return NONE;
             }
-            if self.token(index as usize) == bytes {
-                return number(self.ranks, index as usize);
+            let start = start as usize;
+            if len as usize == bytes.len() && self.list[start..start + bytes.len()] == *bytes {
+                return rank;
             }
             place = (place + 1) & mask;
         }
     }
+}
 
-    fn token(&self, index: usize) -> &[u8] {
-        &self.tokens[number(self.starts, index) as usize..number(self.starts, index + 1) as usize]
+/// The tokens of a list with their ranks, see the build script.
+struct Tokens {
+    rest: &'static [u8],
+    rank: u32,
+}
+
+impl Tokens {
+    fn of(list: &'static [u8]) -> Tokens {
+        Tokens { rest: list, rank: 0 }
     }
+}
+
+impl Iterator for Tokens {
+    type Item = (&'static [u8], u32);
+
+    fn next(&mut self) -> Option<(&'static [u8], u32)> {
+        loop {
+            let (len, rest) = self.rest.split_first()?;
+            let (token, rest) = rest.split_at_checked(usize::from(*len))?;
+            self.rest = rest;
+            self.rank += 1;
+            if !token.is_empty() {
+                return Some((token, self.rank - 1));
+            }
+        }
+    }
+}
+
+/// The first free place from `place` on.
+fn free<const N: usize>(places: &[[u8; N]], mut place: usize) -> usize {
+    // No key is 0: the highest byte of it is the token's length.
+    while places[place][..N - 4].iter().any(|byte| *byte != 0) {
+        place = (place + 1) % places.len();
+    }
+    place
 }
 
 #[inline]
@@ -169,30 +260,18 @@ fn split(place: &[u8; MIDDLE_PLACE]) -> (u128, u32) {
     )
 }
 
-const fn numbers(bytes: &'static [u8]) -> &'static [Number] {
-    bytes.as_chunks().0
-}
-
-const fn places<const N: usize>(bytes: &'static [u8]) -> &'static [[u8; N]] {
-    bytes.as_chunks().0
-}
-
-#[inline]
-fn number(numbers: &[Number], index: usize) -> u32 {
-    u32::from_le_bytes(numbers[index])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn all() -> [(&'static Vocabulary, &'static tiktoken_rs::CoreBPE, usize); 4] {
+    fn all() -> [(Vocabulary, &'static tiktoken_rs::CoreBPE, usize); 4] {
         [
-            (&O200K, tiktoken_rs::o200k_base_singleton(), 199_998),
-            (&CL100K, tiktoken_rs::cl100k_base_singleton(), 100_256),
-            (&P50K, tiktoken_rs::p50k_base_singleton(), 50_280),
-            (&R50K, tiktoken_rs::r50k_base_singleton(), 50_256),
+            (Tables::O200k, tiktoken_rs::o200k_base_singleton(), 199_998),
+            (Tables::Cl100k, tiktoken_rs::cl100k_base_singleton(), 100_256),
+            (Tables::P50k, tiktoken_rs::p50k_base_singleton(), 50_280),
+            (Tables::R50k, tiktoken_rs::r50k_base_singleton(), 50_256),
         ]
+        .map(|(tables, bpe, size)| (Vocabulary::new(tables), bpe, size))
     }
 
     fn rank(vocabulary: &Vocabulary, token: &[u8]) -> u32 {
@@ -213,7 +292,7 @@ mod tests {
                 }
                 found += 1;
                 assert!(token.len() <= LONGEST, "{token:?}");
-                assert_eq!(rank(vocabulary, &token), expected, "{token:?}");
+                assert_eq!(rank(&vocabulary, &token), expected, "{token:?}");
                 let inside = [b"x".as_slice(), &token, "…".repeat(6).as_bytes()].concat();
                 assert_eq!(
                     vocabulary.rank(&inside, 1, 1 + token.len()),
@@ -229,7 +308,7 @@ mod tests {
     fn single_bytes_are_tokens_and_special_tokens_are_not() {
         for (vocabulary, ..) in all() {
             for byte in 0..=u8::MAX {
-                assert_ne!(rank(vocabulary, &[byte]), NONE, "{byte}");
+                assert_ne!(rank(&vocabulary, &[byte]), NONE, "{byte}");
             }
             for none in [
                 "",
@@ -238,10 +317,10 @@ mod tests {
                 "no token at all",
                 "certainly no token at all",
             ] {
-                assert_eq!(rank(vocabulary, none.as_bytes()), NONE, "{none}");
+                assert_eq!(rank(&vocabulary, none.as_bytes()), NONE, "{none}");
             }
-            assert_eq!(rank(vocabulary, &[0; 7]), NONE);
-            assert_eq!(rank(vocabulary, &b"a".repeat(10_000)), NONE);
+            assert_eq!(rank(&vocabulary, &[0; 7]), NONE);
+            assert_eq!(rank(&vocabulary, &b"a".repeat(10_000)), NONE);
         }
     }
 }
