@@ -7,7 +7,8 @@ and lets `tokmonctl setup` put the hooks into a home of their own. Then, with a 
 
   next  the limit is reached before a prompt: how many calls does the agent make?  Expected: 0.
   turn  the limit is reached in the middle of a turn: how many calls does it make after that?  Expected: 0 where the
-        agent asks before each call, as many as it likes where it asks before each prompt only.
+        agent asks before each call; 1 of OpenCode, which asks before it has written down the last one. Agents that ask
+        before each prompt only are not tried.
 
 Prints one line for each and ends with 1 when an agent made more calls than expected.
 """
@@ -85,14 +86,14 @@ def opencode(home, url):
     return ["opencode", "run", PROMPT], {}
 
 
-# Each with its package as it was tried, and whether it asks before each call of a turn.
+# Each with its package as it was tried, and the calls that it may make after the limit in the middle of a turn.
 AGENTS = {
-    "claude-code": (claude_code, "@anthropic-ai/claude-code@2.1.197", True),
-    "codex": (codex, "@openai/codex@0.169.0", False),
-    "gemini-cli": (gemini_cli, "@google/gemini-cli@0.61.0", True),
-    "qwen-code": (qwen_code, "@qwen-code/qwen-code@0.15.10", False),
-    "copilot-cli": (copilot_cli, "@github/copilot@1.0.102", False),
-    "opencode": (opencode, "opencode-ai@1.18.33", True),
+    "claude-code": (claude_code, "@anthropic-ai/claude-code@2.1.197", 0),
+    "codex": (codex, "@openai/codex@0.169.0", None),
+    "gemini-cli": (gemini_cli, "@google/gemini-cli@0.61.0", 0),
+    "qwen-code": (qwen_code, "@qwen-code/qwen-code@0.15.10", 0),
+    "copilot-cli": (copilot_cli, "@github/copilot@1.0.102", None),
+    "opencode": (opencode, "opencode-ai@1.18.33", 1),
 }
 
 
@@ -163,7 +164,7 @@ class Bench:
 
 def check(agent):
     """What went wrong, line by line."""
-    programs, every_call, wrong = install(agent), AGENTS[agent][2], []
+    programs, late, wrong = install(agent), AGENTS[agent][2], []
     with Bench(agent, programs) as bench:
         free, said = bench.run()
         if free < LIMIT + 1:
@@ -174,13 +175,13 @@ def check(agent):
         print(f"{agent:12} next  calls after the limit: {calls} (without one: {free})", flush=True)
         if calls:
             wrong.append(f"{agent}: {calls} calls after the limit\n{said[-2000:]}")
-    if every_call:
+    if late is not None:
         with Bench(agent, programs) as bench:
             bench.ctl("budget", "set", "day", "--requests", str(LIMIT), "--action", "deny")
             calls, said = bench.run()
             print(f"{agent:12} turn  calls after the limit: {calls - LIMIT} of {MOST - LIMIT}", flush=True)
-            if calls != LIMIT:
-                wrong.append(f"{agent}: {calls} calls, not {LIMIT}\n{said[-2000:]}")
+            if not LIMIT <= calls <= LIMIT + late:
+                wrong.append(f"{agent}: {calls} calls, not {LIMIT} to {LIMIT + late}\n{said[-2000:]}")
     return wrong
 
 

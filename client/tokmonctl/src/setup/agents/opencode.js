@@ -1,9 +1,13 @@
 // tokmon: asks before each call of a model whether the budgets have room. `tokmonctl setup opencode` writes this file,
 // `tokmonctl setup opencode --undo` removes it.
 import { spawn } from "node:child_process"
+import { homedir } from "node:os"
+import { join } from "node:path"
 
 const PROGRAM = "TOKMONCTL"
 const PATIENCE_MS = 5000
+// Where OpenCode keeps its sessions: the daemon reads the last call there before it answers.
+const SESSIONS = join(process.env.XDG_DATA_HOME || join(homedir(), ".local", "share"), "opencode")
 
 // What tokmonctl says: nothing when the call may be made. When it cannot be run the call is made, as with any hook.
 const ask = (message) =>
@@ -38,6 +42,7 @@ export const Tokmon = async ({ directory }) => ({
       hook_event_name: "chat.params",
       session_id: input.sessionID,
       cwd: directory,
+      transcript_path: SESSIONS,
       provider: input.model?.providerID ?? input.provider?.info?.id,
       model: input.model?.modelID ?? input.model?.id,
     })

@@ -19,9 +19,6 @@ pub(super) fn plan(machine: &Machine) -> Plan {
             file: machine.home.join(".qwen/settings.json"),
             content: Content::Json(edits),
         }],
-        notes: vec![
-            "Qwen Code asks before each prompt, not between the calls of one turn: a turn that has begun goes on."
-                .to_owned(),
-        ],
+        notes: Vec::new(),
     }
 }
