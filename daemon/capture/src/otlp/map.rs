@@ -276,6 +276,10 @@ impl Said<'_, '_> {
             true => format!("failed {}", self.id(Attr::Attempt)),
             false => String::new(),
         };
+        if self.sender == Sender::CopilotCli && !facts.failed && !facts.id.is_empty() {
+            // As in the file that it can write the same into: one witness, one key.
+            return Ok(Key::new(0, &["copilot-response", &facts.id]));
+        }
         if !facts.id.is_empty() {
             return Ok(Key::new(0, &[kind, "id", &facts.id, &outcome]));
         }

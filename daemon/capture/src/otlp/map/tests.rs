@@ -289,6 +289,8 @@ fn a_span_of_the_conventions_counts_and_its_parents_do_not() {
     );
     assert_eq!((&*call.provider, &*call.model), ("openai", "gpt-5.5"));
     assert_eq!(call.reported_cost.unwrap().to_string(), "0.00123");
+    // As in the file that it can write instead.
+    assert_eq!(call.key, Key::new(0, &["copilot-response", "r1"]));
 
     for operation in ["invoke_agent", "execute_tool", "create_agent", "invoke_workflow"] {
         let pairs = chat(json!({"gen_ai.operation.name": operation}));
