@@ -52,6 +52,7 @@ pub(crate) fn capture_options(
         ledger,
         clock,
         poll: config.capture_poll,
+        git: config.capture_git,
         cancel,
     }
 }

@@ -41,6 +41,7 @@ fn start(ledger: &Ledger, roots: Vec<Root>, cancel: &CancellationToken) -> Resul
         ledger: ledger.clone(),
         clock: Arc::new(SystemClock),
         poll: Duration::from_secs(60),
+        git: true,
         cancel: cancel.clone(),
     })?)
 }

@@ -5,6 +5,7 @@
 //! position. A crash in between reads a line again; its content-derived key makes it a duplicate.
 
 mod agents;
+mod git;
 pub mod growth;
 pub mod otlp;
 mod pattern;

@@ -1,11 +1,14 @@
 //! Where chunks go: the ledger, or whatever a test or a benchmark puts in its place.
 
+use std::sync::Arc;
+
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokmon_core::Name;
 use tokmon_ledger::store::Position;
-use tokmon_ledger::{Chunk, Imported, Ledger, LedgerError};
+use tokmon_ledger::{Chunk, Clock, Imported, Ledger, LedgerError};
 
+use crate::git::Git;
 use crate::status::ParseFailure;
 
 /// Takes chunks in order. Blocking: called from the capture thread only.
@@ -47,6 +50,9 @@ pub(crate) struct LedgerSink {
     ledger: Ledger,
     runtime: Handle,
     under_way: Option<UnderWay>,
+    /// Books calls under their repositories; `None`: under the directories that the agents name.
+    git: Option<Git>,
+    clock: Arc<dyn Clock>,
 }
 
 struct UnderWay {
@@ -56,11 +62,13 @@ struct UnderWay {
 }
 
 impl LedgerSink {
-    pub(crate) fn new(ledger: Ledger, runtime: Handle) -> LedgerSink {
+    pub(crate) fn new(ledger: Ledger, runtime: Handle, git: bool, clock: Arc<dyn Clock>) -> LedgerSink {
         LedgerSink {
             ledger,
             runtime,
             under_way: None,
+            git: git.then(Git::default),
+            clock,
         }
     }
 }
@@ -77,8 +85,14 @@ impl Sink for LedgerSink {
         self.ledger.positions().map_err(failed)
     }
 
-    fn put(&mut self, source: usize, chunk: Chunk) -> Result<Vec<Outcome>, SinkError> {
+    fn put(&mut self, source: usize, mut chunk: Chunk) -> Result<Vec<Outcome>, SinkError> {
         let done = self.finish()?;
+        if let Some(git) = &mut self.git {
+            let now_ms = self.clock.now_ms();
+            for seen in &mut chunk.observations {
+                git.locate(seen, now_ms);
+            }
+        }
         let lines = chunk
             .observations
             .iter()

@@ -45,6 +45,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// How often everything is looked at, for changes that nobody reported.
     pub poll: Duration,
+    /// Calls are booked under their git repositories, with branch and commit where they are fresh.
+    pub git: bool,
     /// Ends it.
     pub cancel: CancellationToken,
 }
@@ -67,17 +69,18 @@ impl Capture {
             ledger,
             clock,
             poll,
+            git,
             cancel,
         } = options;
         let runtime = tokio::runtime::Handle::current();
         let roots = find();
-        let shared = Shared::new(&roots, clock);
+        let shared = Shared::new(&roots, clock.clone());
         let ended = CancellationToken::new();
         let at_end = AtEnd {
             shared: shared.clone(),
             ended: ended.clone(),
         };
-        let sink = LedgerSink::new(ledger, runtime.clone());
+        let sink = LedgerSink::new(ledger, runtime.clone(), git, clock);
         std::thread::Builder::new()
             .name("capture".into())
             .spawn(move || {

@@ -152,6 +152,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Read what agents on this machine write down.",
     ),
     key(
+        "capture.git",
+        Allowed::Bool,
+        "true",
+        "Book calls under the root of their git repository, with branch and commit of fresh ones.",
+    ),
+    key(
         "capture.poll_seconds",
         Allowed::Int(1, 86_400),
         "60",

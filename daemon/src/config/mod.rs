@@ -43,6 +43,8 @@ pub(crate) struct Config {
     pub retention_automatic: bool,
     /// Read agents' files.
     pub capture_enabled: bool,
+    /// Book calls under their git repositories.
+    pub capture_git: bool,
     /// Interval of the safety scan.
     pub capture_poll: Duration,
     /// Take telemetry.
@@ -100,6 +102,7 @@ impl Config {
             retention_days: get.int("retention.days"),
             retention_automatic: get.bool("retention.automatic"),
             capture_enabled: get.bool("capture.enabled"),
+            capture_git: get.bool("capture.git"),
             capture_poll: get.seconds("capture.poll_seconds"),
             otlp_enabled: get.bool("otlp.enabled"),
             otlp_listen: (get.list("otlp.listen").iter())

@@ -58,6 +58,7 @@ impl Bench {
             ledger: self.ledger.clone(),
             clock: Arc::new(SystemClock),
             poll,
+            git: true,
             cancel: self.cancel.clone(),
         };
         Capture::start(options).unwrap()
