@@ -96,6 +96,8 @@ verbs! {
     set_session_budget => set_session(SetSessionBudgetRequest) -> v1::SessionBudget;
     /// The three budgets of one session.
     get_session_budget => get_session(GetSessionBudgetRequest) -> v1::SessionBudget;
+    /// Which limit would have fitted past windows.
+    suggest_budget => suggest(SuggestBudgetRequest) -> v1::SuggestBudgetResponse;
     /// Takes back what was lifted.
     unlift_budget => unlift(UnliftBudgetRequest) -> v1::BudgetState;
     /// Whether something could be reserved now; nothing changes.

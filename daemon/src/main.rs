@@ -2,6 +2,7 @@
 //!
 //! This file reads the command line; [`app`] is the daemon.
 
+mod anonymize;
 mod app;
 mod calibration;
 mod clock;

@@ -14,6 +14,7 @@ pub(crate) fn ledger_settings(config: &Config) -> Settings {
     Settings {
         book: PriceBook::bundled(),
         waste: config.waste.clone(),
+        runaway: config.runaway.clone(),
         keep_notes: config.keep_notes,
         zone: config.zone.clone(),
         user: config.user.as_str().into(),

@@ -98,8 +98,18 @@ impl UsageLog {
                     ..
                 } => {
                     let line = json!({
-                        "seq": entry.seq, "at": stamp(entry.recorded_at_ms), "budget": &**budget,
+                        "seq": entry.seq, "at": stamp(entry.recorded_at_ms), "kind": "threshold", "budget": &**budget,
                         "threshold": threshold, "percent": percent, "message": &**message,
+                    });
+                    let mut file = append(&self.dir.join("alerts.jsonl"))?;
+                    writeln!(file, "{line}")?;
+                    file.flush()?;
+                }
+                Body::Runaway(episode) => {
+                    let line = json!({
+                        "seq": entry.seq, "at": stamp(entry.recorded_at_ms), "kind": "runaway",
+                        "budget": episode.stops.first().map(|name| &**name), "agent": &*episode.agent,
+                        "session": &*episode.session, "sign": episode.sign.name(), "message": episode.message(),
                     });
                     let mut file = append(&self.dir.join("alerts.jsonl"))?;
                     writeln!(file, "{line}")?;

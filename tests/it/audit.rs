@@ -1,5 +1,8 @@
 //! The audit: every change and every decision with who, when and why, in a chain that can be checked.
 
+mod export;
+mod runaway;
+
 use serde_json::Value;
 use tokmon_client::v1;
 use tokmon_tests::env::Env;

@@ -177,6 +177,8 @@ mod tests {
             "budget set day --usd 20 --window day --action warn --scope agent=codex --timezone UTC",
             "audit --since 7d --budget day --session s --agent codex --decision granted -n 5",
             "audit verify",
+            "audit export --anonymize --key-file k --budget day --output x.jsonl",
+            "export --format csv --anonymize",
             "waste last_7_days",
             "tips",
             "embeddings --days 30",

@@ -1,11 +1,14 @@
 //! `tokmonctl audit`: who did or decided what, when and why.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokmon_client::Client;
 use tokmon_client::v1::{Act, ListAuditRequest};
 
+use crate::anonymize::Veiled;
 use crate::context::Context;
 use crate::dates::Span;
 use crate::failure::Failure;
@@ -13,6 +16,9 @@ use crate::ledger;
 use crate::show::number::{NONE, instant};
 use crate::show::table::{Look, Table, id, text};
 use crate::show::{self, Screen, json as to_json};
+
+/// Acts of one page of an export: the most that the daemon gives.
+const EXPORT_PAGE: u32 = 1_000;
 
 /// Arguments of `audit`.
 #[derive(Debug, clap::Args)]
@@ -28,12 +34,26 @@ pub(crate) struct Args {
 enum Verb {
     /// Decisions and changes, the newest first [the default]
     List(List),
+    /// Everything that fits as one JSON object per line, the newest first
+    Export(Export),
     /// Check the hash chain: whether an entry was changed, removed or added afterwards
     Verify,
 }
 
 #[derive(Debug, Clone, Default, clap::Args)]
 struct List {
+    #[command(flatten)]
+    what: Chosen,
+    /// How many
+    #[arg(short = 'n', long, value_name = "N", default_value = "50", value_parser = crate::args::from_to::<u32>(1, 1000), allow_negative_numbers = true)]
+    limit: u32,
+    /// Where to go on, from the answer before
+    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
+    page: String,
+}
+
+#[derive(Debug, Clone, Default, clap::Args)]
+struct Chosen {
     #[command(flatten)]
     span: Span,
     /// Only what this budget decided or what was done to it; may be repeated
@@ -48,15 +68,23 @@ struct List {
     /// Only this kind, e.g. granted, denied, budget_set or alert; may be repeated
     #[arg(long, value_name = "KIND")]
     decision: Vec<String>,
-    /// How many
-    #[arg(short = 'n', long, value_name = "N", default_value = "50", value_parser = crate::args::from_to::<u32>(1, 1000), allow_negative_numbers = true)]
-    limit: u32,
-    /// Where to go on, from the answer before
-    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
-    page: String,
 }
 
-impl List {
+#[derive(Debug, clap::Args)]
+struct Export {
+    #[command(flatten)]
+    what: Chosen,
+    #[command(flatten)]
+    veiled: Veiled,
+    /// File to write [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace the file when it exists
+    #[arg(long, requires = "output")]
+    force: bool,
+}
+
+impl Chosen {
     async fn request(&self, client: &Client) -> Result<ListAuditRequest, Failure> {
         Ok(ListAuditRequest {
             window: self.span.window(client).await?,
@@ -64,8 +92,7 @@ impl List {
             sessions: self.session.clone(),
             agents: self.agent.clone(),
             decisions: self.decision.clone(),
-            page_size: self.limit,
-            page_token: self.page.clone(),
+            ..ListAuditRequest::default()
         })
     }
 }
@@ -76,12 +103,18 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match &args.verb {
         None => list(&args.list, &client, context).await,
         Some(Verb::List(args)) => list(args, &client, context).await,
+        Some(Verb::Export(args)) => export(args, &client, context).await,
         Some(Verb::Verify) => ledger::verify(&client, String::new(), context).await,
     }
 }
 
 async fn list(args: &List, client: &Client, context: &Context) -> Result<(), Failure> {
-    let answer = client.list_audit(args.request(client).await?).await?;
+    let request = ListAuditRequest {
+        page_size: args.limit,
+        page_token: args.page.clone(),
+        ..args.what.request(client).await?
+    };
+    let answer = client.list_audit(request).await?;
     if context.json {
         let acts: Vec<Value> = answer.acts.iter().map(as_json).collect();
         let value = json!({"acts": acts, "next_page": answer.next_page_token});
@@ -90,13 +123,43 @@ async fn list(args: &List, client: &Client, context: &Context) -> Result<(), Fai
     if answer.acts.is_empty() {
         return show::print("Nothing was decided or changed in this span.\n");
     }
-    let zone = args.span.zone(client).await?;
+    let zone = args.what.span.zone(client).await?;
     let mut out = draw(&answer.acts, &zone, &context.screen());
     if !answer.next_page_token.is_empty() {
         let token = show::clean(&answer.next_page_token);
         out.push_str(&format!("More: repeat with --page {token}\n"));
     }
     show::print(&out)
+}
+
+async fn export(args: &Export, client: &Client, context: &Context) -> Result<(), Failure> {
+    let mut request = ListAuditRequest {
+        page_size: EXPORT_PAGE,
+        anonymize: args.veiled.wish()?,
+        ..args.what.request(client).await?
+    };
+    let (mut out, mut count) = (String::new(), 0_u64);
+    let file = args.output.as_ref().filter(|file| file.as_os_str() != "-");
+    loop {
+        let answer = client.list_audit(request.clone()).await?;
+        for act in &answer.acts {
+            out.push_str(&to_json::line(&as_json(act)));
+            count += 1;
+        }
+        if file.is_none() {
+            show::print(&std::mem::take(&mut out))?;
+        }
+        if answer.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = answer.next_page_token;
+    }
+    let Some(file) = file else { return Ok(()) };
+    crate::export::write(file, &out, args.force)?;
+    if context.json {
+        return show::print(&to_json::document(&json!({"file": file, "acts": count})));
+    }
+    show::print(&format!("Wrote {count} acts to {}.\n", file.display()))
 }
 
 /// An act for programs. What is not known or means nothing is null.
@@ -130,11 +193,11 @@ fn draw(acts: &[Act], zone: &TimeZone, screen: &Screen) -> String {
     let mut table = Table::new(vec![
         text("When", 0),
         text("Decision", 0),
-        text("Budget", 1),
-        text("Agent", 3),
-        id("Session", 2),
+        text("Budget", 2),
+        text("Agent", 4),
+        id("Session", 3),
         text("What", 0),
-        text("By", 4),
+        text("By", 1),
     ]);
     for act in acts {
         let look = match act.decision.as_str() {

@@ -4,6 +4,7 @@ mod apply;
 pub(crate) mod claim;
 mod lift;
 mod session;
+mod suggest;
 
 pub(crate) use claim::binding as binding_json;
 
@@ -51,6 +52,8 @@ enum Verb {
     Apply(apply::Args),
     /// Raise a limit for a while; without an amount, by as much as it takes
     Lift(lift::Args),
+    /// Which limit would have fitted past windows, and how often each would have denied
+    Suggest(suggest::Args),
     /// Take back what was lifted, before its time
     Unlift(lift::Back),
     /// Whether something could be reserved now; nothing changes
@@ -112,6 +115,9 @@ struct Limits {
     /// What clients do that cannot reach the daemon: allow or deny
     #[arg(long, value_name = "POLICY", default_value = "allow", value_parser = ["allow", "deny"])]
     unreachable: String,
+    /// What becomes of a session that runs away: deny stops it until the budget is lifted for it
+    #[arg(long, value_enum, default_value = "warn")]
+    on_runaway: Action,
 }
 
 const CLASSES: [&str; 4] = ["input", "output", "cache_read", "cache_write"];
@@ -202,6 +208,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let states = match &args.verb {
         Verb::Apply(args) => return apply::run(args, &client, context).await,
         Verb::Session(args) => return session::run(args, &client, context).await,
+        Verb::Suggest(args) => return suggest::run(args, &client, context).await,
         Verb::Check(ask) => return claim::check(ask, &client, context).await,
         Verb::Reserve(ask) => return claim::reserve(ask, &client, context).await,
         Verb::Extend(more) => return claim::extend(more, &client, context).await,
@@ -276,6 +283,7 @@ fn budget(limits: &Limits) -> Budget {
         },
         shadow: limits.shadow,
         unreachable: limits.unreachable.clone(),
+        on_runaway: limits.on_runaway.name().to_owned(),
     }
 }
 
@@ -306,6 +314,7 @@ fn as_json(s: &BudgetState) -> Value {
     });
     json!({
         "weights": weights, "shadow": b.shadow, "unreachable": b.unreachable,
+        "on_runaway": b.on_runaway, "stops": s.stops.iter().map(lift::stop_json).collect::<Vec<_>>(),
         "pending_tokens": s.pending_tokens, "pending_usd": to_json::money(s.pending_usd.as_ref()),
         "pending_requests": s.pending_requests, "overdraft_tokens": s.overdraft_tokens,
         "overdraft_usd": to_json::money(s.overdraft_usd.as_ref()), "overdraft_requests": s.overdraft_requests,
@@ -375,6 +384,9 @@ fn draw(states: &[BudgetState], zone: &TimeZone, screen: &Screen) -> String {
         let name = s.budget.as_ref().map_or("", |b| b.name.as_str());
         for lifted in &s.lifts {
             out.push_str(&screen.fold(&lift::line(name, lifted, zone), 2));
+        }
+        for stop in &s.stops {
+            out.push_str(&screen.fold(&lift::stop_line(name, stop, zone), 2));
         }
     }
     out

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use tokmon_client::v1::ExportRequest;
 
+use crate::anonymize::Veiled;
 use crate::context::Context;
 use crate::failure::{Failure, io_error};
 use crate::show::{self, json as to_json};
@@ -22,6 +23,8 @@ pub(crate) struct Args {
     /// Time zone of days, e.g. Europe/Berlin [default: the daemon's]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
+    #[command(flatten)]
+    veiled: Veiled,
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -58,6 +61,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             format: args.format.name().to_owned(),
             period: args.period.name().to_owned(),
             timezone: args.timezone.clone().unwrap_or_default(),
+            anonymize: args.veiled.wish()?,
         })
         .await?;
     let Some(file) = args.output.as_ref().filter(|f| f.as_os_str() != "-") else {
@@ -72,7 +76,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     show::print(&format!("Wrote {bytes} bytes to {}.\n", file.display()))
 }
 
-fn write(file: &std::path::Path, content: &str, force: bool) -> Result<(), Failure> {
+pub(crate) fn write(file: &std::path::Path, content: &str, force: bool) -> Result<(), Failure> {
     let mut options = std::fs::OpenOptions::new();
     options
         .write(true)

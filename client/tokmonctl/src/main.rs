@@ -2,6 +2,7 @@
 //!
 //! One file per noun; [`args`] lists the commands, [`show`] holds everything that is printed.
 
+mod anonymize;
 mod args;
 mod audit;
 mod budget;

@@ -101,7 +101,8 @@ async fn alerts(feed: &mut Feed, zone: &TimeZone, json: bool) -> Result<(), Fail
         };
         let line = if json {
             show::json::line(&json!({
-                "seq": entry.seq, "at": show::json::time(alert.at_ms), "budget": alert.budget,
+                "seq": entry.seq, "at": show::json::time(alert.at_ms), "kind": alert.kind, "budget": alert.budget,
+                "agent": alert.agent, "session": alert.session, "sign": alert.sign,
                 "threshold": alert.threshold, "percent": alert.percent,
                 "window_start": show::json::time(alert.window_start_ms), "message": alert.message,
             }))

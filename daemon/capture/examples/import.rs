@@ -26,6 +26,7 @@ fn open(path: &Path) -> Result<Ledger, Failure> {
     let settings = Settings {
         book: PriceBook::bundled(),
         waste: WasteRules::default(),
+        runaway: Default::default(),
         keep_notes: true,
         zone: jiff::tz::TimeZone::UTC,
         user: "me".into(),

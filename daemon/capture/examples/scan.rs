@@ -6,7 +6,7 @@
 
 mod cost;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use std::time::Instant;
 use tokmon_capture::{Outcome, Progress, Scanner, Shared, Sink, SinkError, find_roots};
 use tokmon_core::id::Key;
 use tokmon_core::merge::{Candidate, merge};
+use tokmon_core::price::PriceBook;
+use tokmon_core::runaway::{RunawayRules, Watch};
 use tokmon_core::tokens::Tokens;
 use tokmon_ledger::store::Position;
 use tokmon_ledger::{Chunk, SystemClock};
@@ -116,7 +118,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
     }
     println!("sum: {:?}", sum.to_array());
+    alarms(&memory);
     compare(std::env::var_os("CLAUDE_CONFIG_DIR"), &memory, sum)
+}
+
+/// What would have been told of sessions that run away, had all of it been live.
+fn alarms(memory: &Memory) {
+    let (book, rules) = (PriceBook::bundled(), RunawayRules::default());
+    let mut calls: Vec<&Candidate> = memory.calls.values().collect();
+    calls.sort_by_key(|call| (call.seen.at_ms, call.seen.key));
+    let (mut watch, mut signs, mut sessions) = (Watch::default(), HashMap::new(), HashSet::new());
+    for call in calls {
+        let seen = &call.seen;
+        sessions.insert((seen.who.agent.clone(), seen.who.session.clone()));
+        let cost = book.cost(seen).map(|costing| costing.total).unwrap_or_default();
+        for episode in watch.called(seen, cost, false, &rules) {
+            println!("  {}: {}", episode.session, episode.text());
+            *signs.entry(episode.sign.name()).or_insert(0) += 1;
+        }
+    }
+    println!("alarms in {} sessions: {signs:?}", sessions.len());
 }
 
 fn compare(corpus: Option<OsString>, memory: &Memory, sum: Tokens) -> Result<(), Box<dyn std::error::Error>> {

@@ -9,6 +9,7 @@ use crate::Name;
 use crate::actor::Actor;
 use crate::budget::{Caller, End, Estimate, Grounds};
 use crate::entry::{Body, Entry, Whose};
+use crate::runaway::Episode;
 
 pub use filter::ActFilter;
 
@@ -37,6 +38,8 @@ pub enum What {
     BudgetUnlifted,
     /// A budget's threshold was crossed.
     Alert,
+    /// A session may be running away.
+    Runaway,
     /// An agent's session was ended, or one was opened for calls without one.
     SessionReset,
     /// Prices were set or imported.
@@ -57,7 +60,7 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 19] = [
+    pub const ALL: [What; 20] = [
         What::Granted,
         What::Denied,
         What::Extended,
@@ -69,6 +72,7 @@ impl What {
         What::BudgetLifted,
         What::BudgetUnlifted,
         What::Alert,
+        What::Runaway,
         What::SessionReset,
         What::PriceSet,
         What::PriceRemoved,
@@ -93,6 +97,7 @@ impl What {
             What::BudgetLifted => "budget_lifted",
             What::BudgetUnlifted => "budget_unlifted",
             What::Alert => "alert",
+            What::Runaway => "runaway",
             What::SessionReset => "session_reset",
             What::PriceSet => "price_set",
             What::PriceRemoved => "price_removed",
@@ -136,6 +141,8 @@ pub struct Act {
     pub reason: Name,
     /// A figure of that kind of act: percent of an alert, records of a purge.
     pub figure: u64,
+    /// What a session that may be running away showed.
+    pub episode: Option<Box<Episode>>,
     /// The model or file that it is about.
     pub subject: Name,
 }
@@ -158,6 +165,7 @@ impl Act {
             times: 0,
             reason: "".into(),
             figure: 0,
+            episode: None,
             subject: "".into(),
         };
         act.what = match &entry.body {
@@ -232,6 +240,13 @@ impl Act {
                 act.budget = budget.clone();
                 act.figure = (*percent).into();
                 What::Alert
+            }
+            Body::Runaway(episode) => {
+                act.caller.agent = episode.agent.clone();
+                act.caller.session = episode.session.clone();
+                act.budget = episode.stops.first().cloned().unwrap_or_default();
+                act.episode = Some(episode.clone());
+                What::Runaway
             }
             Body::SessionReset { agent, started, .. } => {
                 act.caller.agent = agent.clone();

@@ -15,6 +15,7 @@ mod scope;
 mod session;
 mod span;
 mod standing;
+mod suggest;
 mod weights;
 
 use serde::{Deserialize, Serialize};
@@ -33,12 +34,14 @@ pub use scope::Scope;
 pub use session::{SessionLimits, session_budget_names, session_budgets};
 pub use span::Span;
 pub use standing::{Standing, Unit, View};
+pub use suggest::{Limit, Suggestion, Windows, suggest};
 pub use weights::Weights;
 
 use crate::Name;
 use crate::limits::MAX_REPORTED_USD;
 use crate::money::{PICO_PER_USD, Pico};
 use crate::refusal::Refusal;
+use crate::runaway::OnRunaway;
 
 /// A limit on what a scope may use in a window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +75,9 @@ pub struct Budget {
     /// What a client does that cannot reach the daemon, and what becomes of a call whose price is not known.
     #[serde(default)]
     pub unreachable: Unreachable,
+    /// What becomes of a session that runs away.
+    #[serde(default)]
+    pub on_runaway: OnRunaway,
 }
 
 /// What happens when nobody can say whether a budget has room.
@@ -263,6 +269,7 @@ mod tests {
             weights: Weights::default(),
             shadow: false,
             unreachable: Unreachable::Allow,
+            on_runaway: Default::default(),
         }
     }
 

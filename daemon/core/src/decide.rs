@@ -298,6 +298,7 @@ impl Draft {
         account.book_overdrafts(now_ms);
         if let Some(former) = self.state.budgets.get(&account.budget().name) {
             account.inherit_alerts(former, now_ms);
+            account.inherit_stops(former);
         }
     }
 

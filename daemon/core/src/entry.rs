@@ -10,6 +10,7 @@ use crate::merge::Candidate;
 use crate::money::Pico;
 use crate::observation::Observation;
 use crate::quota::Reading;
+use crate::runaway::Episode;
 use crate::task::Allocation;
 
 /// One entry of the ledger.
@@ -65,6 +66,8 @@ pub enum Body {
         /// One sentence for people.
         message: Name,
     },
+    /// A session may be running away.
+    Runaway(Box<Episode>),
     /// A budget's limit was raised for a while.
     BudgetLifted {
         /// The budget's name.
@@ -155,7 +158,7 @@ impl Body {
     pub fn is_act(&self) -> bool {
         !matches!(
             self,
-            Body::Usage(_) | Body::Amend { .. } | Body::BudgetAlert { .. }
+            Body::Usage(_) | Body::Amend { .. } | Body::BudgetAlert { .. } | Body::Runaway(_)
         )
     }
 }

@@ -12,6 +12,7 @@ use crate::Name;
 use crate::budget::{Account, Binding, Caller, Grounds, Scope, Span, Standing, Unit, Unreachable};
 use crate::model;
 use crate::money::{PICO_PER_USD, Pico};
+use crate::runaway::Stop;
 use crate::state::State;
 pub use memory::{Fired, Memory, Streak};
 
@@ -118,6 +119,13 @@ pub fn refused(state: &State, question: &Question, now_ms: i64) -> Option<Refuse
 fn block(account: &Account, question: &Question, now_ms: i64) -> Option<Refused> {
     let (budget, caller) = (account.budget(), &question.caller);
     let closed = budget.unreachable == Unreachable::Deny;
+    if let Some(stop) = account.stopped(&caller.agent, &caller.session)
+        && !budget.shadow
+        && !account.is_lifted(&caller.session, now_ms)
+        && question.point == Point::Gate
+    {
+        return Some(stopped(&budget.name, stop));
+    }
     if !budget.enforces()
         || account.is_lifted(&caller.session, now_ms)
         || (question.point == Point::Unknown && !closed)
@@ -165,6 +173,21 @@ fn block(account: &Account, question: &Question, now_ms: i64) -> Option<Refused>
         resets_at_ms: standing.resets_at_ms,
         message: sentence(account, &standing, unit, now_ms),
     })
+}
+
+fn stopped(budget: &Name, stop: &Stop) -> Refused {
+    let episode = stop.sign.meaning();
+    let message = format!(
+        "tokmon: budget {budget} has stopped this session, because it {episode}. To go on: \
+         `tokmonctl budget lift {budget} --session {}`.",
+        stop.session
+    );
+    Refused {
+        budget: budget.clone(),
+        grounds: Grounds::refused_by(budget.clone(), Unit::Requests, 0),
+        resets_at_ms: 0,
+        message,
+    }
 }
 
 /// Whether a budget covers somebody of whom not everything is known. A closed one covers what it may cover.

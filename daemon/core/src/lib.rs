@@ -26,12 +26,14 @@ pub mod quota;
 pub mod refusal;
 pub mod report;
 pub mod rollup;
+pub mod runaway;
 pub mod session;
 pub mod state;
 pub mod task;
 pub mod time;
 pub mod tips;
 pub mod tokens;
+pub mod veil;
 pub mod waste;
 pub mod witness;
 

@@ -148,3 +148,7 @@ pub const MAX_OTLP_TURNS: usize = 16;
 pub const MAX_QUOTAS: usize = 256;
 /// Sessions whose statusline is remembered: far more than anybody has open.
 pub const MAX_STATUSLINES: usize = 256;
+/// Sessions that one budget has stopped at once; those that were let on make room first.
+pub const MAX_STOPS: usize = 256;
+/// Most past windows that a limit is suggested from: a year of days.
+pub const MAX_SUGGEST_WINDOWS: usize = 366;

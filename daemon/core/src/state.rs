@@ -4,6 +4,8 @@
 //! it. Applying the same entries to the same draft gives the same state, so a checkpoint and the entries after it
 //! are as good as all of them.
 
+mod alarm;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Name;
 use crate::budget::{
-    Account, Budget, Counter, Crossing, End, Estimate, Habits, Lift, Reservation, Reservations, Used, Weights,
+    Account, Budget, Caller, Counter, Crossing, End, Estimate, Habits, Lift, Reservation, Reservations, Used,
+    Weights,
 };
 use crate::calibration::{Bill, Calibrations};
 use crate::denial::{Denials, SavedRun};
@@ -20,6 +23,7 @@ use crate::entry::{AmendReason, Body, Entry, Record};
 use crate::merge::same_usage;
 use crate::price::{Origin, PriceBook, PriceRow};
 use crate::quota::{Quotas, Reading};
+use crate::runaway::{RunawayRules, Stop, Watch};
 use crate::session::Sessions;
 use crate::task::{Allocation, Task, Tasks};
 use crate::waste::{Recent, WasteRules};
@@ -32,6 +36,8 @@ pub struct Rules {
     pub bundled: PriceBook,
     /// The waste rules.
     pub waste: WasteRules,
+    /// When a session may be running away.
+    pub runaway: RunawayRules,
     /// Notes of calls are kept.
     pub keep_notes: bool,
     /// The zone of budgets that name none.
@@ -82,6 +88,9 @@ pub struct Draft {
     /// Open reservations, and the last that have ended.
     pub reservations: Reservations,
     pub(crate) denials: Denials,
+    watch: Watch,
+    /// What follows from the last entry and becomes entries after it.
+    follows: Vec<Body>,
     pub(crate) recent: Recent,
     pub(crate) rules: Arc<Rules>,
 }
@@ -111,7 +120,10 @@ struct Checkpoint {
     denials: Vec<SavedRun>,
     #[serde(default = "Spans::unknown")]
     spans: Spans,
+    #[serde(default)]
     quotas: Vec<Reading>,
+    #[serde(default)]
+    watch: Watch,
 }
 
 /// A budget with what its running windows had used, as an entry and as part of a checkpoint.
@@ -124,16 +136,19 @@ pub(crate) struct BudgetEntry {
     pub(crate) alerted: u32,
     #[serde(default)]
     pub(crate) lifts: Vec<Lift>,
+    #[serde(default)]
+    pub(crate) stops: Vec<Stop>,
 }
 
 impl BudgetEntry {
     pub(crate) fn of(account: &Account) -> BudgetEntry {
-        let (alerted, lifts) = account.beside();
+        let (alerted, lifts, stops) = account.beside();
         BudgetEntry {
             budget: (**account.budget()).clone(),
             counters: account.counters().cloned().collect(),
             alerted,
             lifts,
+            stops,
         }
     }
 }
@@ -159,6 +174,8 @@ impl Draft {
             },
             reservations: Reservations::default(),
             denials: Denials::default(),
+            watch: Watch::default(),
+            follows: Vec::new(),
             recent: Recent::default(),
             rules,
         }
@@ -184,6 +201,7 @@ impl Draft {
         draft.reservations = Reservations::load(saved.reservations);
         draft.state.tasks = Arc::new(Tasks::load(saved.tasks));
         draft.denials = Denials::load(saved.denials);
+        draft.watch = saved.watch;
         draft.count_reservations();
         for entry in saved.budgets {
             draft.set_budget(entry);
@@ -219,6 +237,7 @@ impl Draft {
             denials: self.denials.save(),
             spans: state.spans.clone(),
             quotas: state.quotas.readings().cloned().collect(),
+            watch: self.watch.clone(),
         };
         // Only maps with keys that are no text can fail to become JSON, and there is none.
         serde_json::to_vec(&saved).unwrap_or_default()
@@ -271,6 +290,28 @@ impl Draft {
             Body::Denied(denial) => {
                 self.denials.told(denial);
                 self.count_reservations();
+                let Caller { agent, session, .. } = &denial.caller;
+                let rules = &self.rules.runaway;
+                if let Some(episode) =
+                    self.watch
+                        .denied(agent, session, denial.count, entry.recorded_at_ms, rules)
+                {
+                    let caller = denial.caller.clone();
+                    self.alarm(episode, |scope| scope.covers(&caller));
+                }
+            }
+            Body::Runaway(episode) => {
+                for name in &episode.stops {
+                    if let Some(account) = state.budgets.get_mut(name) {
+                        Arc::make_mut(account).stop(Stop {
+                            agent: episode.agent.clone(),
+                            session: episode.session.clone(),
+                            sign: episode.sign,
+                            at_ms: entry.recorded_at_ms,
+                            lifted: false,
+                        });
+                    }
+                }
             }
             Body::Reserved(reservation, _) => self.reserved(reservation, entry.recorded_at_ms),
             Body::Extended {
@@ -323,9 +364,12 @@ impl Draft {
                 .check(&mut self.recent, &record.seen, record.cost);
         }
         self.apply(entry, previous);
+        // They stand in the ledger already.
+        self.follows.clear();
     }
 
     fn count(&mut self, record: &Record, previous: Option<&Record>, now_ms: i64) -> Vec<Crossing> {
+        self.look(record, previous, now_ms);
         let who = &record.seen.who;
         self.state.spans.add(record);
         self.state
@@ -421,9 +465,9 @@ impl Draft {
     }
 
     fn set_budget(&mut self, entry: BudgetEntry) {
-        let account = self
-            .account(entry.budget, entry.counters)
-            .with(entry.alerted, entry.lifts);
+        let account =
+            self.account(entry.budget, entry.counters)
+                .with(entry.alerted, entry.lifts, entry.stops);
         self.state
             .budgets
             .insert(account.budget().name.clone(), Arc::new(account));

@@ -15,6 +15,7 @@ use tokmon_core::limits::MAX_BATCH;
 use tokmon_core::observation::Observation;
 use tokmon_core::price::{Origin, PriceBook, PriceRow};
 use tokmon_core::refusal::Refusal;
+use tokmon_core::runaway::RunawayRules;
 use tokmon_core::state::{Rules, State};
 use tokmon_core::waste::WasteRules;
 
@@ -37,6 +38,8 @@ pub struct Settings {
     pub book: PriceBook,
     /// The waste rules.
     pub waste: WasteRules,
+    /// When a session may be running away.
+    pub runaway: RunawayRules,
     /// Notes of calls are kept.
     pub keep_notes: bool,
     /// The zone of budgets that name none.
@@ -106,6 +109,7 @@ impl Ledger {
         let rules = Arc::new(Rules {
             bundled: settings.book,
             waste: settings.waste,
+            runaway: settings.runaway,
             keep_notes: settings.keep_notes,
             zone: settings.zone,
             zones: |name| TimeZone::get(name).ok(),

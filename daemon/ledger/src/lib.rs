@@ -23,6 +23,7 @@ mod seed;
 mod shared;
 mod slot;
 pub mod store;
+mod suggest;
 mod upkeep;
 mod writer;
 

@@ -68,7 +68,7 @@ pub(crate) fn seed(store: &dyn Store, account: &mut Account, now_ms: i64) -> Res
     Ok(())
 }
 
-fn filter_of(scope: &Scope) -> Filter {
+pub(crate) fn filter_of(scope: &Scope) -> Filter {
     Filter {
         agents: scope.agents.clone(),
         models: scope.models.clone(),

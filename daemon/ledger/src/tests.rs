@@ -40,6 +40,7 @@ fn settings() -> Settings {
     Settings {
         book: PriceBook::bundled(),
         waste: WasteRules::default(),
+        runaway: Default::default(),
         keep_notes: true,
         zone: TimeZone::UTC,
         user: "me".into(),

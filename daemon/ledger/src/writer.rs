@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokmon_core::entry::Entry;
+use tokmon_core::entry::{Body, Entry};
 use tokmon_core::limits::{CHECKPOINT_ENTRIES, PURGE_CHUNK};
 use tokmon_core::state::Draft;
 
@@ -250,6 +250,7 @@ impl Writer {
                     waiting: answers,
                 }));
             }
+            log_alerts(&batch);
             self.commit = (self.commit * 7 + begin.elapsed()) / 8;
             if batch.checkpoint.is_some() {
                 self.checkpoint_seq = self.draft.state.last_seq;
@@ -303,6 +304,17 @@ impl Writer {
                     other => StoreError::Io(other.to_string()),
                 })
         })
+    }
+}
+
+/// Says in the log what people should hear of, once it is durable.
+fn log_alerts(batch: &Batch) {
+    for staged in &batch.entries {
+        match &staged.entry.body {
+            Body::BudgetAlert { message, .. } => tracing::warn!(alert = "budget", "{message}"),
+            Body::Runaway(episode) => tracing::warn!(alert = "runaway", "{}", episode.message()),
+            _ => {}
+        }
     }
 }
 

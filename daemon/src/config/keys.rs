@@ -290,6 +290,48 @@ pub(crate) const KEYS: &[Key] = &[
         "How long the same request counts as made again, in seconds.",
     ),
     key(
+        "runaway.enabled",
+        Allowed::Bool,
+        "true",
+        "Alert on sessions that may be running away, and stop those that a budget says to.",
+    ),
+    key(
+        "runaway.velocity.factor",
+        Allowed::Int(0, 1_000_000),
+        "10",
+        "A session runs away that spends so many times what it usually does in five minutes of work; 0: off …",
+    ),
+    key(
+        "runaway.velocity.usd",
+        Allowed::Dollars,
+        "\"20\"",
+        "… and at least this much in them.",
+    ),
+    key(
+        "runaway.repeats",
+        Allowed::Int(0, 1_000_000),
+        "25",
+        "So many identical tool calls in a row are a loop; waiting for something takes fewer. 0: off.",
+    ),
+    key(
+        "runaway.denials",
+        Allowed::Int(0, 1_000_000),
+        "10",
+        "So many denials in a row, none more than ten minutes after the other. 0: off.",
+    ),
+    key(
+        "runaway.cache_misses.calls",
+        Allowed::Int(0, 1_000_000),
+        "8",
+        "So many calls in a row that miss a warm cache, each of 20,000 tokens or more; 0: off …",
+    ),
+    key(
+        "runaway.cache_misses.usd",
+        Allowed::Dollars,
+        "\"2\"",
+        "… that cost at least this much together.",
+    ),
+    key(
         "embeddings.daily_tokens",
         Allowed::Int(1, 1_000_000_000_000),
         "1000000",

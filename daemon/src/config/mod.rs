@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tokmon_capture::{Agent, LogMap};
 use tokmon_core::money::Pico;
+use tokmon_core::runaway::RunawayRules;
 use tokmon_core::waste::WasteRules;
 
 pub(crate) use keys::KEYS;
@@ -61,6 +62,8 @@ pub(crate) struct Config {
     pub logs: Vec<LogMap>,
     /// The waste rules.
     pub waste: WasteRules,
+    /// When a session may be running away.
+    pub runaway: RunawayRules,
     /// Embedding tokens a day before a warning.
     pub embeddings_daily_tokens: u64,
     /// Embedding budget of a week.
@@ -113,6 +116,7 @@ impl Config {
             agents_off: agents::agents(&get.list("capture.off"))?,
             logs: get.value("capture.logs").map_or(Ok(Vec::new()), agents::logs)?,
             waste,
+            runaway: runaway_rules(&get),
             embeddings_daily_tokens: get.int("embeddings.daily_tokens"),
             embeddings_weekly: Pico::parse_usd(&get.text("embeddings.weekly_usd")).unwrap_or_default(),
             usage_log: get.bool("usage_log.enabled"),
@@ -179,6 +183,27 @@ fn agent_dirs(get: &Values<'_>) -> Result<Vec<(Agent, PathBuf)>, String> {
     Ok(dirs)
 }
 
+fn runaway_rules(get: &Values<'_>) -> RunawayRules {
+    if !get.bool("runaway.enabled") {
+        return RunawayRules {
+            velocity_factor: 0,
+            repeats: 0,
+            denials: 0,
+            misses: 0,
+            ..RunawayRules::default()
+        };
+    }
+    let dollars = |name: &str| Pico::parse_usd(&get.text(name)).unwrap_or_default();
+    RunawayRules {
+        velocity_factor: get.int("runaway.velocity.factor"),
+        velocity_usd: dollars("runaway.velocity.usd"),
+        repeats: get.int("runaway.repeats"),
+        denials: get.int("runaway.denials"),
+        misses: get.int("runaway.cache_misses.calls"),
+        misses_usd: dollars("runaway.cache_misses.usd"),
+    }
+}
+
 fn login_name() -> String {
     ["USER", "LOGNAME"]
         .iter()
@@ -234,6 +259,7 @@ mod tests {
         assert_eq!(config.settings.len(), KEYS.len());
         assert_eq!(config.retention_days, 30);
         assert_eq!(config.embeddings_weekly.to_string(), "10");
+        assert_eq!(config.runaway, RunawayRules::default());
         assert!(config.settings.iter().all(|s| s.origin == Origin::Default));
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokmon_core::audit::{Act, ActFilter};
+use tokmon_core::veil::Public;
 use tokmon_ledger::ActsQuery;
 use tokmon_proto::v1;
 use tokmon_proto::v1::audit_service_server::AuditService;
@@ -10,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::usage::page_size;
 use super::{budget, convert, status};
+use crate::anonymize;
 use crate::context::Context;
 
 /// Answers from the ledger.
@@ -35,8 +37,17 @@ impl AuditService for Audit {
             page_size: page_size(request.page_size, 100)?,
             page_token: request.page_token,
         };
-        let ledger = self.0.ledger.clone();
-        let page = status::read(move || ledger.acts(&query)).await?;
+        let (app, anonymize) = (self.0.clone(), request.anonymize);
+        let read = move || {
+            let mut page = app.ledger.acts(&query)?;
+            if let Some(wanted) = anonymize {
+                let veil = anonymize::veil(&wanted.key, &app.paths.state_dir)?;
+                let public = Public::bundled();
+                page.items.iter_mut().for_each(|act| veil.act(act, &public));
+            }
+            Ok(page)
+        };
+        let page = status::read(read).await?;
         Ok(Response::new(v1::ListAuditResponse {
             acts: page.items.iter().map(act).collect(),
             next_page_token: page.next.unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 pub(super) mod claim;
 mod policy;
+mod suggest;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tokmon_core::budget::{
     session_budget_names, session_budgets,
 };
 use tokmon_core::report::Filter;
+use tokmon_core::runaway::{OnRunaway, Stop};
 use tokmon_proto::error::Kind;
 use tokmon_proto::v1;
 use tokmon_proto::v1::budget_service_server::BudgetService;
@@ -50,6 +52,7 @@ pub(super) fn state_out(account: &Account, view: View, now_ms: i64) -> v1::Budge
         overdraft_usd: Some(convert::money(view.standing.overdraft.cost)),
         overdraft_requests: view.standing.overdraft.requests,
         lifts: account.lifts(now_ms).map(lift_out).collect(),
+        stops: account.stops().map(stop_out).collect(),
     }
 }
 
@@ -192,6 +195,15 @@ impl BudgetService for Budgets {
         self.session_budget(session).map(Response::new)
     }
 
+    async fn suggest(
+        &self,
+        request: Request<v1::SuggestBudgetRequest>,
+    ) -> Result<Response<v1::SuggestBudgetResponse>, Status> {
+        suggest::answer(&self.0, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
     async fn unlift(
         &self,
         request: Request<v1::UnliftBudgetRequest>,
@@ -277,6 +289,15 @@ fn lift_out(lift: &Lift) -> v1::Lift {
     }
 }
 
+fn stop_out(stop: &Stop) -> v1::Stop {
+    v1::Stop {
+        agent: stop.agent.to_string(),
+        session: stop.session.to_string(),
+        sign: stop.sign.name().to_owned(),
+        at_ms: stop.at_ms,
+    }
+}
+
 fn budget_in(wire: v1::Budget) -> Result<Budget, Status> {
     let refused = |r| status::refusal(&r);
     let scope = convert::filter(wire.scope);
@@ -330,6 +351,7 @@ fn budget_in(wire: v1::Budget) -> Result<Budget, Status> {
         }),
         shadow: wire.shadow,
         unreachable: Unreachable::parse(&wire.unreachable).map_err(refused)?,
+        on_runaway: OnRunaway::parse(&wire.on_runaway).map_err(refused)?,
     })
 }
 
@@ -364,6 +386,7 @@ fn budget_out(budget: &Budget) -> v1::Budget {
         .filter(|_| budget.weights != Weights::default()),
         shadow: budget.shadow,
         unreachable: budget.unreachable.name().to_owned(),
+        on_runaway: budget.on_runaway.name().to_owned(),
         tasks: scope.tasks,
     }
 }

@@ -402,5 +402,7 @@ pub(super) fn alert(crossing: &Crossing) -> v1::BudgetAlert {
         threshold: crossing.threshold,
         window_start_ms: crossing.window_start_ms,
         at_ms: 0,
+        kind: "threshold".to_owned(),
+        ..Default::default()
     }
 }

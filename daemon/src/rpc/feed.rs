@@ -42,6 +42,18 @@ pub(super) fn follow(entry: &Entry, rules: &WasteRules, now_ms: i64) -> v1::Foll
             threshold: *threshold,
             window_start_ms: *window_start_ms,
             at_ms: entry.recorded_at_ms,
+            kind: "threshold".to_owned(),
+            ..Default::default()
+        })),
+        Body::Runaway(episode) => Some(Wire::Alert(v1::BudgetAlert {
+            budget: episode.stops.first().map(ToString::to_string).unwrap_or_default(),
+            message: episode.message(),
+            at_ms: entry.recorded_at_ms,
+            kind: "runaway".to_owned(),
+            agent: episode.agent.to_string(),
+            session: episode.session.to_string(),
+            sign: episode.sign.name().to_owned(),
+            ..Default::default()
         })),
         Body::BudgetLifted { .. } => Some(other("budget_lifted")),
         Body::BudgetUnlifted { .. } => Some(other("budget_unlifted")),

@@ -11,6 +11,7 @@ use tokmon_core::place::Part;
 use tokmon_core::report::{Filter, Grouping, Query, Report as Totals};
 use tokmon_core::time::{Period, parse_week_start, period_window, zone_name};
 use tokmon_core::tips::{Evidence, Tip, UnitPrices, tips};
+use tokmon_core::veil::Public;
 use tokmon_core::waste::{WasteAnalysis, analyse};
 use tokmon_ledger::LedgerError;
 use tokmon_proto::v1;
@@ -179,6 +180,7 @@ impl ReportService for Report {
             format,
             period,
             timezone,
+            anonymize,
         } = request.into_inner();
         let format = Format::parse(&format).map_err(|r| status::refusal(&r))?;
         let period = parse_export_period(&period).map_err(|r| status::refusal(&r))?;
@@ -188,7 +190,7 @@ impl ReportService for Report {
             let now_ms = app.clock.now_ms();
             let report = |groups: Vec<Grouping>| scope.report(&app, groups);
             let by_tool = report(vec![Grouping::Tool])?;
-            let analysis = Analysis {
+            let mut analysis = Analysis {
                 period: scope.period,
                 now_ms,
                 zone: scope.zone.clone(),
@@ -198,6 +200,10 @@ impl ReportService for Report {
                 by_tool,
                 tips: app_tips(&app, &scope)?,
             };
+            if let Some(wanted) = anonymize {
+                let veil = crate::anonymize::veil(&wanted.key, &app.paths.state_dir)?;
+                veil.analysis(&mut analysis, &Public::bundled());
+            }
             Ok::<_, LedgerError>((analysis.render(format), analysis.file_name(format)))
         })
         .await?;

@@ -141,7 +141,7 @@ impl UsageService for Usage {
                 };
                 let wanted = |entry: &&Entry| {
                     if alerts_only {
-                        return matches!(entry.body, Body::BudgetAlert { .. });
+                        return matches!(entry.body, Body::BudgetAlert { .. } | Body::Runaway(_));
                     }
                     feed::passes(entry, &filter)
                 };

@@ -156,6 +156,7 @@ fn budget(name: &str, table: &dyn TableLike) -> Result<Budget, String> {
         window: "day".to_owned(),
         action: "warn".to_owned(),
         unreachable: "allow".to_owned(),
+        on_runaway: "warn".to_owned(),
         ..Budget::default()
     };
     for (key, item) in table.iter() {
@@ -178,6 +179,7 @@ fn budget(name: &str, table: &dyn TableLike) -> Result<Budget, String> {
             "warn" => budget.warn_percent = percent()?,
             "critical" => budget.critical_percent = percent()?,
             "unreachable" => budget.unreachable = text()?,
+            "on_runaway" => budget.on_runaway = text()?,
             "shadow" => budget.shadow = item.as_bool().ok_or("shadow is not true or false")?,
             "scope" => {
                 let (filter, tasks) = scope(item)?;

@@ -310,6 +310,7 @@ fn as_json(answer: &ReserveResponse) -> Value {
     json!({
         "granted": answer.granted,
         "reservation": id,
+        "stopped": if answer.stopped.is_empty() { Value::Null } else { answer.stopped.as_str().into() },
         "binding": answer.binding.as_ref().map(binding),
         "state": Some(&answer.state).filter(|state| !state.is_empty()),
         "expires_at": to_json::time(answer.expires_at_ms),

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use tokmon_client::v1::{BudgetState, Lift, LiftBudgetRequest, Money, UnliftBudgetRequest};
+use tokmon_client::v1::{BudgetState, Lift, LiftBudgetRequest, Money, Stop, UnliftBudgetRequest};
 use tokmon_client::{Client, Error};
 
 use super::claim;
@@ -104,6 +104,22 @@ pub(super) fn line(budget: &str, lift: &Lift, zone: &TimeZone) -> String {
     if !lift.reason.is_empty() {
         text.push_str(&format!(": {}", lift.reason));
     }
+    format!("{}\n", clean(&text))
+}
+
+pub(super) fn stop_json(stop: &Stop) -> Value {
+    json!({"agent": stop.agent, "session": stop.session, "sign": stop.sign, "at": to_json::time(stop.at_ms)})
+}
+
+/// A line below the table.
+pub(super) fn stop_line(budget: &str, stop: &Stop, zone: &TimeZone) -> String {
+    let text = format!(
+        "{budget} has stopped session {} of {} since {} ({}); `tokmonctl budget lift {budget} --session {0}` lets it go on",
+        stop.session,
+        stop.agent,
+        instant(stop.at_ms, zone),
+        stop.sign.replace('_', " "),
+    );
     format!("{}\n", clean(&text))
 }
 

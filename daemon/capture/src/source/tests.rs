@@ -37,6 +37,7 @@ impl Bench {
         let settings = Settings {
             book: PriceBook::bundled(),
             waste: WasteRules::default(),
+            runaway: Default::default(),
             keep_notes: true,
             zone: TimeZone::UTC,
             user: "me".into(),

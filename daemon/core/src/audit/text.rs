@@ -26,6 +26,10 @@ impl Act {
             What::BudgetLifted if self.is_whole() => "by as much as it takes".to_owned(),
             What::BudgetLifted => format!("by {}", self.amount()),
             What::BudgetUnlifted => "taken back".to_owned(),
+            What::Runaway => self.episode.as_ref().map_or_else(String::new, |episode| {
+                let stopped = if episode.stops.is_empty() { "" } else { "; stopped" };
+                format!("{}{stopped}", episode.text())
+            }),
             What::Alert => format!("at {} %", self.figure),
             What::SessionReset => "a new session".to_owned(),
             What::PriceSet => plural(self.figure.into(), "price"),

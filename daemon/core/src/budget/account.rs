@@ -10,8 +10,10 @@ use super::span::HOUR_MS;
 use super::{Budget, Caller, Crossing, Span, Unit, Weights};
 use crate::Name;
 use crate::entry::Record;
+use crate::limits::MAX_STOPS;
 use crate::money::Pico;
 use crate::rollup::Agg;
+use crate::runaway::{OnRunaway, Stop};
 
 /// What was used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +115,7 @@ pub struct Account {
     /// The highest threshold that was alerted on, for a rolling window, which never ends.
     pub(super) alerted: u32,
     pub(super) lifts: Vec<Lift>,
+    stops: Vec<Stop>,
 }
 
 /// When and in which session calls were made: what decides about their window.
@@ -147,13 +150,15 @@ impl Account {
             zone,
             alerted: 0,
             lifts: Vec::new(),
+            stops: Vec::new(),
         }
     }
 
     /// The same with what else was saved of it.
-    pub(crate) fn with(mut self, alerted: u32, lifts: Vec<Lift>) -> Account {
+    pub(crate) fn with(mut self, alerted: u32, lifts: Vec<Lift>, stops: Vec<Stop>) -> Account {
         self.alerted = alerted;
         self.lifts = lifts;
+        self.stops = stops;
         self
     }
 
@@ -181,13 +186,17 @@ impl Account {
     }
 
     /// What is saved beside the counters.
-    pub(crate) fn beside(&self) -> (u32, Vec<Lift>) {
-        (self.alerted, self.lifts.clone())
+    pub(crate) fn beside(&self) -> (u32, Vec<Lift>, Vec<Stop>) {
+        (self.alerted, self.lifts.clone(), self.stops.clone())
     }
 
     /// Raises the limit for a while.
     pub(crate) fn lift(&mut self, lift: Lift, now_ms: i64) {
         self.lifts.retain(|lift| lift.until_ms > now_ms);
+        // Whoever is let on may run again; when he runs away again he is stopped again.
+        for stop in &mut self.stops {
+            stop.lifted |= lift.is_for(&stop.session);
+        }
         self.lifts.push(lift);
     }
 
@@ -195,6 +204,38 @@ impl Account {
     pub(crate) fn unlift(&mut self, session: &str) {
         self.lifts
             .retain(|lift| !session.is_empty() && *lift.session != *session);
+        for stop in &mut self.stops {
+            stop.lifted &= !session.is_empty() && *stop.session != *session;
+        }
+    }
+
+    /// Stops a session.
+    pub(crate) fn stop(&mut self, stop: Stop) {
+        self.stops
+            .retain(|known| (&known.agent, &known.session) != (&stop.agent, &stop.session));
+        if self.stops.len() >= MAX_STOPS {
+            let first = self.stops.iter().position(|stop| stop.lifted).unwrap_or(0);
+            self.stops.remove(first);
+        }
+        self.stops.push(stop);
+    }
+
+    /// Takes over the stops of the account that this one replaces.
+    pub(crate) fn inherit_stops(&mut self, former: &Account) {
+        if self.budget.on_runaway == OnRunaway::Deny {
+            self.stops = former.stops.clone();
+        }
+    }
+
+    /// The sessions that it has stopped.
+    pub fn stops(&self) -> impl Iterator<Item = &Stop> {
+        self.stops.iter().filter(|stop| !stop.lifted)
+    }
+
+    /// Whether it has stopped a session.
+    pub fn stopped(&self, agent: &str, session: &str) -> Option<&Stop> {
+        self.stops()
+            .find(|stop| *stop.agent == *agent && *stop.session == *session)
     }
 
     /// What is lifted now.
@@ -213,7 +254,7 @@ impl Account {
     }
 
     /// The zone of its windows.
-    pub(crate) fn zone(&self) -> &TimeZone {
+    pub fn zone(&self) -> &TimeZone {
         &self.zone
     }
 

@@ -5,6 +5,7 @@ use super::{Account, Action, Ask, Estimate, Standing, Unreachable};
 use crate::Name;
 use crate::calibration;
 use crate::money::Pico;
+use crate::runaway::Sign;
 use crate::state::State;
 use crate::task::Room;
 
@@ -25,6 +26,8 @@ pub struct Decision {
     pub cheaper: Vec<Name>,
     /// Budgets in shadow mode that would have refused.
     pub would_deny: Vec<Name>,
+    /// The budget has stopped this session: it runs away in this way.
+    pub stopped: Option<Sign>,
     /// The price is not known, so limits in money do not see it.
     pub unpriced: bool,
 }
@@ -138,12 +141,20 @@ struct Meeting<'a> {
     kept: i128,
     asked: i128,
     refuses: bool,
+    /// The session is stopped, whatever the limit.
+    stopped: Option<Sign>,
 }
 
 impl Meeting<'_> {
+    /// It stands in the way, and not only in theory.
+    fn blocks(&self) -> bool {
+        let budget = self.account.budget();
+        (self.refuses && budget.enforces()) || (self.stopped.is_some() && !budget.shadow)
+    }
+
     /// It would fit if nothing were held.
     fn waits(&self) -> bool {
-        self.standing.posted.amount(self.unit) + self.asked.max(1) <= self.limit
+        self.stopped.is_none() && self.standing.posted.amount(self.unit) + self.asked.max(1) <= self.limit
     }
 
     fn binding(&self) -> Binding {
@@ -189,6 +200,9 @@ fn meetings<'a>(
         }
         let asked = estimate.used(&budget.weights);
         let kept = state.tasks.kept(budget, caller);
+        let stopped = account
+            .stopped(&caller.agent, &caller.session)
+            .map(|stop| stop.sign);
         let crowded = !account.has_room_for(&caller.place(at_ms), now_ms);
         for unit in Unit::ALL {
             let Some(limit) = standing.limits[unit as usize] else {
@@ -208,6 +222,7 @@ fn meetings<'a>(
                 kept,
                 asked: amount,
                 refuses: budget.action == Action::Deny && (over || blind || crowded),
+                stopped,
             });
         }
     }
@@ -241,17 +256,14 @@ pub(crate) fn weigh(
     now_ms: i64,
 ) -> Decision {
     let met = meetings(state, ask, &estimate, besides, now_ms);
-    let shadow = |m: &&Meeting<'_>| m.refuses && m.account.budget().shadow;
+    let shadow = |m: &&Meeting<'_>| (m.refuses || m.stopped.is_some()) && m.account.budget().shadow;
     let mut would_deny: Vec<Name> = met
         .iter()
         .filter(shadow)
         .map(|m| m.account.budget().name.clone())
         .collect();
     would_deny.dedup();
-    let refusing: Vec<&Meeting<'_>> = met
-        .iter()
-        .filter(|m| m.refuses && m.account.budget().enforces())
-        .collect();
+    let refusing: Vec<&Meeting<'_>> = met.iter().filter(|m| m.blocks()).collect();
     // The one that stays in the way longest: waiting does not help it, and its window ends last.
     let end = |m: &Meeting<'_>| match m.standing.resets_at_ms {
         0 => i64::MAX,
@@ -265,6 +277,7 @@ pub(crate) fn weigh(
     let binding = blocking.copied().or_else(tightest);
     Decision {
         granted: refusing.is_empty(),
+        stopped: blocking.and_then(|m| m.stopped),
         binding: binding.map(Meeting::binding),
         waiting_helps: !refusing.is_empty() && refusing.iter().all(|m| m.waits()),
         cheaper: Vec::new(),

@@ -93,7 +93,7 @@ impl Scope {
     }
 
     /// Whether a call that was made falls under the budget.
-    pub(super) fn covers_record(&self, record: &Record) -> bool {
+    pub(crate) fn covers_record(&self, record: &Record) -> bool {
         let (seen, who) = (&record.seen, &record.seen.who);
         self.covers_names(&Names {
             agent: &who.agent,

@@ -4,6 +4,7 @@ use super::{Action, Budget, Scope, Span, Unreachable, Weights};
 use crate::Name;
 use crate::id::Key;
 use crate::money::Pico;
+use crate::runaway::OnRunaway;
 
 /// What a session budget limits, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,7 @@ pub fn session_budgets(
         weights: Weights::default(),
         shadow: false,
         unreachable,
+        on_runaway: OnRunaway::default(),
     };
     [
         budget(daily, limits.daily, Span::Day),

@@ -19,6 +19,7 @@ fn rules() -> Arc<Rules> {
     Arc::new(Rules {
         bundled: PriceBook::bundled(),
         waste: WasteRules::default(),
+        runaway: Default::default(),
         keep_notes: true,
         zone: TimeZone::UTC,
         zones: |name| TimeZone::get(name).ok(),
@@ -225,6 +226,7 @@ fn replaying_the_entries_or_a_checkpoint_and_the_rest_gives_the_same_state() {
         weights: Weights::default(),
         shadow: false,
         unreachable: Unreachable::Allow,
+        on_runaway: Default::default(),
     };
     let account = book.draft.open_account(budget).unwrap();
     let body = book.draft.set_budget_body(&account);

@@ -28,6 +28,7 @@ fn budget(name: &str) -> Budget {
         weights: Weights::default(),
         shadow: false,
         unreachable: Unreachable::Allow,
+        on_runaway: Default::default(),
     }
 }
 
@@ -36,6 +37,7 @@ fn state(budgets: &[(Budget, i128)]) -> State {
     let rules = Rules {
         bundled: PriceBook::bundled(),
         waste: crate::waste::WasteRules::default(),
+        runaway: Default::default(),
         keep_notes: false,
         zone: TimeZone::UTC,
         zones: |_| None,

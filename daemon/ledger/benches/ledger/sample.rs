@@ -26,6 +26,7 @@ impl Home {
         let settings = Settings {
             book: PriceBook::bundled(),
             waste: WasteRules::default(),
+            runaway: Default::default(),
             keep_notes: true,
             zone: TimeZone::UTC,
             user: "me".into(),

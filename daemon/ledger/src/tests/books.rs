@@ -24,6 +24,7 @@ fn daily(tokens: u64) -> Budget {
         weights: Weights::default(),
         shadow: false,
         unreachable: Unreachable::Allow,
+        on_runaway: Default::default(),
     }
 }
 

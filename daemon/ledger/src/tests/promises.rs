@@ -27,6 +27,7 @@ fn hard(name: &str, tokens: u64) -> Budget {
         weights: Weights::default(),
         shadow: false,
         unreachable: Unreachable::Allow,
+        on_runaway: Default::default(),
     }
 }
 

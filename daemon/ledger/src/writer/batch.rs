@@ -226,6 +226,9 @@ impl<'a> Turn<'a> {
         for crossing in &crossings {
             self.push(decide::alert(crossing), None);
         }
+        for body in self.draft.follows() {
+            self.push(body, None);
+        }
         (seq, crossings)
     }
 

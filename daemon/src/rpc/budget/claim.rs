@@ -227,6 +227,10 @@ fn decided(decision: &Decision) -> v1::ReserveResponse {
         },
         cheaper_models: names(&decision.cheaper),
         would_deny: names(&decision.would_deny),
+        stopped: decision
+            .stopped
+            .map(|sign| sign.name().to_owned())
+            .unwrap_or_default(),
         ..v1::ReserveResponse::default()
     };
     estimated(&mut answer, &decision.estimate);

@@ -16,6 +16,7 @@ fn receiver() -> (TempDir, Ledger, Receiver) {
     let settings = Settings {
         book: PriceBook::bundled(),
         waste: WasteRules::default(),
+        runaway: Default::default(),
         keep_notes: true,
         zone: TimeZone::UTC,
         user: "me".into(),

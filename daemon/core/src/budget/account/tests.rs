@@ -37,6 +37,7 @@ fn account(window: Span) -> Account {
         weights: Weights::default(),
         shadow: false,
         unreachable: Unreachable::Allow,
+        on_runaway: Default::default(),
     };
     Account::new(Arc::new(budget), TimeZone::UTC, Vec::new())
 }

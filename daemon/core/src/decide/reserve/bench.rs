@@ -32,6 +32,7 @@ impl Bench {
         let rules = Rules {
             bundled: PriceBook::bundled(),
             waste: WasteRules::default(),
+            runaway: Default::default(),
             keep_notes: false,
             zone: TimeZone::UTC,
             zones: |name| TimeZone::get(name).ok(),
@@ -184,6 +185,7 @@ pub(super) fn deny(name: &str, tokens: u64, window: Span) -> Budget {
         weights: Weights::default(),
         shadow: false,
         unreachable: Unreachable::Allow,
+        on_runaway: Default::default(),
     }
 }
 

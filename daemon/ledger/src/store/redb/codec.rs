@@ -14,6 +14,7 @@ use super::quota::QuotaRow;
 use super::reservation::{
     BudgetLiftedRow, BudgetUnliftedRow, DeniedRow, ExtendedRow, ReservedRow, ResolvedRow,
 };
+use super::runaway::RunawayRow;
 use super::task::{TaskAllocatedRow, TaskCompletedRow};
 use super::witness::AccountRow;
 
@@ -70,7 +71,7 @@ pub(super) struct EntryRow {
     pub(super) recorded_ms: i64,
     #[prost(
         oneof = "BodyRow",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 26, 27, 40"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 27, 40"
     )]
     pub(super) body: Option<BodyRow>,
     #[prost(message, optional, tag = "30")]
@@ -153,6 +154,8 @@ pub(super) enum BodyRow {
     BudgetUnlifted(BudgetUnliftedRow),
     #[prost(message, tag = "40")]
     Quota(QuotaRow),
+    #[prost(message, tag = "25")]
+    Runaway(RunawayRow),
 }
 
 /// A record. What nearly every record has comes first: those tags take one byte.

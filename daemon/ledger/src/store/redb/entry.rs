@@ -16,7 +16,7 @@ use super::codec::{
     RecordRow, SessionResetRow, rule_number, rule_of, unseal, unseal_message,
 };
 use super::tables::{KIND_PATH, KIND_PLACE, KIND_SOURCE, KINDS, KINDS_OF_ALL};
-use super::{quota, reservation, task, witness};
+use super::{quota, reservation, runaway, task, witness};
 
 /// Ids of a record's names: the first dimensions, the source's kind, its path, the place.
 pub(super) type Ids = [u32; KINDS];
@@ -129,6 +129,7 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
                 records: *records,
             }),
         ),
+        Body::Runaway(episode) => (0, BodyRow::Runaway(runaway::row(episode))),
         Body::Denied(denial) => (0, reservation::denied_row(denial)),
         Body::BudgetUnlifted { budget, session } => (
             0,
@@ -372,6 +373,7 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
             horizon_ms: row.horizon_ms,
             records: row.records,
         },
+        BodyRow::Runaway(row) => Body::Runaway(Box::new(runaway::episode(row)?)),
         BodyRow::Denied(row) => reservation::denied(row)?,
         BodyRow::BudgetUnlifted(row) => Body::BudgetUnlifted {
             budget: row.budget.into(),

@@ -47,6 +47,7 @@ mod purge;
 mod quota;
 mod read;
 mod reservation;
+mod runaway;
 mod salvage;
 mod sum;
 mod sums;

@@ -8,6 +8,7 @@ use tokmon_core::budget::{Binding, Caller, End, Estimate, Grounds, Lift, Reserva
 use tokmon_core::denial::Denial;
 use tokmon_core::entry::Whose;
 use tokmon_core::merge::Candidate;
+use tokmon_core::runaway::{Episode, Sign};
 
 /// Writes an entry and reads it back; ids are places in a list of names.
 fn there_and_back(entry: &Entry) -> Result<Entry> {
@@ -200,6 +201,14 @@ fn every_kind_of_entry_comes_back() {
             end: End::Expired,
             content: 0,
         },
+        Body::Runaway(Box::new(Episode {
+            agent: "a".into(),
+            session: "s".into(),
+            sign: Sign::CacheMisses,
+            figure: u64::MAX,
+            spent: Pico(i128::MIN),
+            stops: vec!["b".into()],
+        })),
         Body::Repriced { records: 3 },
         Body::LedgerReplaced {
             from: "".into(),
