@@ -2,13 +2,14 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "tokmon/v1/common.proto",
     "tokmon/v1/usage.proto",
     "tokmon/v1/report.proto",
     "tokmon/v1/session.proto",
     "tokmon/v1/budget.proto",
     "tokmon/v1/audit.proto",
+    "tokmon/v1/api.proto",
     "tokmon/v1/task.proto",
     "tokmon/v1/token.proto",
     "tokmon/v1/price.proto",

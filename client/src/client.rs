@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio_stream::Stream;
 use tokmon_proto::v1::{
-    self, audit_service_client::AuditServiceClient, budget_service_client::BudgetServiceClient,
-    daemon_service_client::DaemonServiceClient, hook_service_client::HookServiceClient,
-    price_service_client::PriceServiceClient, quota_service_client::QuotaServiceClient,
-    report_service_client::ReportServiceClient, session_service_client::SessionServiceClient,
-    statusline_service_client::StatuslineServiceClient, task_service_client::TaskServiceClient,
-    token_service_client::TokenServiceClient, usage_service_client::UsageServiceClient,
+    self, api_service_client::ApiServiceClient, audit_service_client::AuditServiceClient,
+    budget_service_client::BudgetServiceClient, daemon_service_client::DaemonServiceClient,
+    hook_service_client::HookServiceClient, price_service_client::PriceServiceClient,
+    quota_service_client::QuotaServiceClient, report_service_client::ReportServiceClient,
+    session_service_client::SessionServiceClient, statusline_service_client::StatuslineServiceClient,
+    task_service_client::TaskServiceClient, token_service_client::TokenServiceClient,
+    usage_service_client::UsageServiceClient,
 };
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -124,6 +125,21 @@ verbs! {
     AuditServiceClient {
     /// A page of acts, newest first.
     list_audit => list(ListAuditRequest) -> v1::ListAuditResponse;
+    }
+
+    ApiServiceClient {
+    /// Sets the limits of an API.
+    set_api => set(SetApiRequest) -> v1::ApiState;
+    /// Forgets what was set for an API.
+    remove_api => remove(RemoveApiRequest) -> v1::RemoveApiResponse;
+    /// One API as it stands now.
+    get_api => get(GetApiRequest) -> v1::ApiState;
+    /// All that are set or were asked for lately.
+    list_apis => list(ListApisRequest) -> v1::ListApisResponse;
+    /// Whether a call may be made now; when it may, it counts.
+    acquire_api => acquire(AcquireRequest) -> v1::AcquireResponse;
+    /// What came of a call.
+    report_api => report(ReportApiRequest) -> v1::ReportApiResponse;
     }
 
     TaskServiceClient {

@@ -80,6 +80,7 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
         hooks: hooks::Hooks::load(paths.state_dir.join("hooks.json")),
         tokenizer: Arc::new(Tokenizer::new()),
         counted: tokio::sync::Notify::new(),
+        apis: std::sync::Mutex::default(),
         started_at_ms: clock.now_ms(),
         cancel: cancel.clone(),
         ledger,

@@ -39,6 +39,8 @@ pub(crate) struct Context {
     pub cancel: CancellationToken,
     /// Told when text was counted, so that somebody watches over the vocabularies' life.
     pub counted: tokio::sync::Notify,
+    /// The last minute of external APIs.
+    pub apis: std::sync::Mutex<tokmon_core::api::Meter>,
     /// When it started.
     pub started_at_ms: i64,
 }

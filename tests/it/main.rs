@@ -1,5 +1,6 @@
 //! End-to-end tests of the real programs, one module per noun, and the laws of the house.
 
+mod api;
 mod audit;
 mod bad_input;
 mod budget;

@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Budget(crate::budget::Args),
     /// Who did or decided what, when and why; check that nothing was changed afterwards
     Audit(crate::audit::Args),
+    /// APIs: calls and tokens a minute, what providers' headers said, where to go instead
+    Api(crate::api::Args),
     /// Tasks: keep a share of a session's budgets for each until it is complete
     Task(crate::task::Args),
     /// What the waste rules found

@@ -3,6 +3,7 @@
 //! One file per noun; [`args`] lists the commands, [`show`] holds everything that is printed.
 
 mod anonymize;
+mod api;
 mod args;
 mod audit;
 mod budget;
@@ -107,6 +108,7 @@ async fn dispatch(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Statusline(args) => Box::pin(statusline::run(args, context)).await,
         Command::Budget(args) => Box::pin(budget::run(args, context)).await,
         Command::Audit(args) => Box::pin(audit::run(args, context)).await,
+        Command::Api(args) => Box::pin(api::run(args, context)).await,
         Command::Task(args) => Box::pin(task::run(args, context)).await,
         Command::Waste(args) => Box::pin(waste::run(args, context)).await,
         Command::Tips(args) => Box::pin(tips::run(args, context)).await,

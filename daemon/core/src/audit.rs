@@ -56,11 +56,13 @@ pub enum What {
     TaskAllocated,
     /// A task was completed.
     TaskCompleted,
+    /// What is set for an API changed.
+    ApiSet,
 }
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 20] = [
+    pub const ALL: [What; 21] = [
         What::Granted,
         What::Denied,
         What::Extended,
@@ -81,6 +83,7 @@ impl What {
         What::LedgerReplaced,
         What::TaskAllocated,
         What::TaskCompleted,
+        What::ApiSet,
     ];
 
     /// The name on the wire and in filters.
@@ -106,6 +109,7 @@ impl What {
             What::LedgerReplaced => "ledger_replaced",
             What::TaskAllocated => "task_allocated",
             What::TaskCompleted => "task_completed",
+            What::ApiSet => "api_set",
         }
     }
 }
@@ -286,6 +290,12 @@ impl Act {
                     ..Estimate::default()
                 });
                 What::TaskAllocated
+            }
+            Body::ApiSet(json) => {
+                let change: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+                act.subject = change["api"]["name"].as_str().unwrap_or_default().into();
+                act.figure = u64::from(change["removed"] == true);
+                What::ApiSet
             }
             Body::TaskCompleted { session, task } => {
                 act.caller.session = session.clone();

@@ -1,6 +1,7 @@
 //! Decisions: what a request means for the ledger, given what it stands at. Each either refuses or says what to
 //! write down; nothing is changed before that is applied.
 
+mod api;
 mod prepare;
 mod reserve;
 mod task;

@@ -121,6 +121,8 @@ pub enum Body {
         /// Its name.
         task: Name,
     },
+    /// What is set for an API changed: JSON form of [`crate::api::ApiChange`].
+    ApiSet(Name),
     /// Prices were set or imported: JSON list of price rows.
     PriceSet(Name),
     /// The user's own price of a model was removed.

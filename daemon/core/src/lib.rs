@@ -4,6 +4,7 @@
 //! type or a pure function, so every rule has its table of examples beside it.
 
 pub mod actor;
+pub mod api;
 pub mod audit;
 pub mod blocks;
 pub mod budget;

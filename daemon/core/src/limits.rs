@@ -152,3 +152,13 @@ pub const MAX_STATUSLINES: usize = 256;
 pub const MAX_STOPS: usize = 256;
 /// Most past windows that a limit is suggested from: a year of days.
 pub const MAX_SUGGEST_WINDOWS: usize = 366;
+/// APIs whose limits are set: ten providers with a handful of models each, five times over.
+pub const MAX_APIS: usize = 256;
+/// APIs whose last minute is remembered, set or not; the one silent longest makes room.
+pub const MAX_METERED_APIS: usize = 1_024;
+/// APIs to go to instead of one.
+pub const MAX_API_FALLBACKS: usize = 16;
+/// Highest rate of an API, calls or tokens a minute: far above the largest contracts.
+pub const MAX_API_RATE: u64 = 1_000_000_000;
+/// Headers in one report, and the longest of them in bytes: an answer has some thirty.
+pub const MAX_API_HEADERS: usize = 200;

@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::Name;
+use crate::api::{Api, Apis};
 use crate::budget::{
     Account, Budget, Caller, Counter, Crossing, End, Estimate, Habits, Lift, Reservation, Reservations, Used,
     Weights,
@@ -57,6 +58,8 @@ pub struct State {
     pub budgets: BTreeMap<Name, Arc<Account>>,
     /// Current sessions.
     pub sessions: Sessions,
+    /// What is set for external APIs, by name.
+    pub apis: Arc<Apis>,
     /// Tasks with shares of their sessions' budgets.
     pub tasks: Arc<Tasks>,
     /// What agents usually do, for estimates.
@@ -117,6 +120,8 @@ struct Checkpoint {
     #[serde(default)]
     tasks: Vec<Task>,
     #[serde(default)]
+    apis: Vec<Arc<Api>>,
+    #[serde(default)]
     denials: Vec<SavedRun>,
     #[serde(default = "Spans::unknown")]
     spans: Spans,
@@ -161,6 +166,7 @@ impl Draft {
                 book: rules.bundled.clone(),
                 budgets: BTreeMap::new(),
                 sessions: Sessions::default(),
+                apis: Arc::default(),
                 tasks: Arc::default(),
                 habits: Arc::default(),
                 calibrations: Arc::default(),
@@ -199,6 +205,7 @@ impl Draft {
         draft.state.calibrations = Arc::new(saved.calibrations);
         draft.state.quotas = Arc::new(Quotas::load(saved.quotas));
         draft.reservations = Reservations::load(saved.reservations);
+        draft.state.apis = Arc::new(crate::api::load(saved.apis));
         draft.state.tasks = Arc::new(Tasks::load(saved.tasks));
         draft.denials = Denials::load(saved.denials);
         draft.watch = saved.watch;
@@ -234,6 +241,7 @@ impl Draft {
             calibrations: (*state.calibrations).clone(),
             reservations: self.reservations.save(),
             tasks: state.tasks.save(),
+            apis: state.apis.values().cloned().collect(),
             denials: self.denials.save(),
             spans: state.spans.clone(),
             quotas: state.quotas.readings().cloned().collect(),
@@ -323,6 +331,7 @@ impl Draft {
             Body::Resolved { id, end, content, .. } => {
                 self.resolved(id, *end, *content, entry.recorded_at_ms)
             }
+            Body::ApiSet(json) => crate::api::apply(Arc::make_mut(&mut state.apis), json),
             Body::TaskAllocated(allocation) => self.allocated(allocation, entry.recorded_at_ms),
             Body::TaskCompleted { session, task } => {
                 Arc::make_mut(&mut state.tasks).complete(session, task, entry.recorded_at_ms)

@@ -164,6 +164,10 @@ pub(crate) enum Change {
     SetPrices(Vec<PriceRow>),
     /// Removes the user's price of a model.
     RemovePrice(Name, Name),
+    /// Sets the limits of an API.
+    SetApi(Box<tokmon_core::api::Api>),
+    /// Forgets what was set for an API.
+    RemoveApi(Name),
     /// Tells that so many records have another cost now.
     Repriced(u64),
     /// Takes a record of several witnesses apart.

@@ -1,6 +1,7 @@
 //! Asking before spending: check, reserve, extend, settle, release, and what expires.
 
 use tokio::sync::watch;
+use tokmon_core::api::Api;
 use tokmon_core::budget::{Ask, Caller, Decision, Grounds, Lift, decide};
 use tokmon_core::limits::MAX_RESERVATION_BATCH;
 use tokmon_core::refusal::Refusal;
@@ -78,6 +79,22 @@ impl Ledger {
         self.change(Change::UnliftBudget(name.into(), session.into()))
             .await
             .map(drop)
+    }
+
+    /// Sets the limits of an API.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    pub async fn set_api(&self, api: Api) -> Result<(), LedgerError> {
+        self.change(Change::SetApi(Box::new(api))).await.map(drop)
+    }
+
+    /// Forgets what was set for an API.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`]; `Refused` with `NotFound` when nothing is set for it.
+    pub async fn remove_api(&self, name: &str) -> Result<(), LedgerError> {
+        self.change(Change::RemoveApi(name.into())).await.map(drop)
     }
 
     /// Raises a budget's limit by an amount, or altogether, until an instant; 0: until its window ends.

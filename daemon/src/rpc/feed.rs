@@ -62,6 +62,7 @@ pub(super) fn follow(entry: &Entry, rules: &WasteRules, now_ms: i64) -> v1::Foll
         Body::Extended { .. } => Some(other("extended")),
         Body::Resolved { end, .. } => Some(other(end.name())),
         Body::Learned(_) => Some(other("learned")),
+        Body::ApiSet(_) => Some(other("api_set")),
         Body::TaskAllocated(_) => Some(other("task_allocated")),
         Body::TaskCompleted { .. } => Some(other("task_completed")),
         Body::PriceSet(_) => Some(other("price_set")),

@@ -1,6 +1,7 @@
 //! The gRPC door: one file per noun, health and reflection beside them.
 
 mod actor;
+mod api;
 mod audit;
 mod budget;
 mod convert;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 pub(crate) use budget::keep_policy;
 
 use tokmon_core::limits::MAX_MESSAGE_BYTES;
+use tokmon_proto::v1::api_service_server::ApiServiceServer;
 use tokmon_proto::v1::audit_service_server::AuditServiceServer;
 use tokmon_proto::v1::budget_service_server::BudgetServiceServer;
 use tokmon_proto::v1::daemon_service_server::DaemonServiceServer;
@@ -82,6 +84,7 @@ pub(crate) async fn serve(
             app.clone()
         ))))
         .add_service(with_limits!(AuditServiceServer::new(audit::Audit(app.clone()))))
+        .add_service(with_limits!(ApiServiceServer::new(api::Apis(app.clone()))))
         .add_service(with_limits!(TaskServiceServer::new(task::Tasks(app.clone()))))
         .add_service(with_limits!(TokenServiceServer::new(token::Tokens(app.clone()))))
         .add_service(with_limits!(PriceServiceServer::new(price::Prices(app.clone()))))

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use tokmon_core::task::{Allocation, Task};
-use tokmon_ledger::{Claim, Claimed};
+use tokmon_ledger::{Claim, Claimed, Ledger};
 use tokmon_proto::error::Kind;
 use tokmon_proto::v1;
 use tokmon_proto::v1::task_service_server::TaskService;
 use tonic::{Request, Response, Status};
 
 use super::budget::claim::binding;
-use super::{convert, status};
+use super::{actor, convert, status};
 use crate::context::Context;
 
 /// Answers from the ledger's state; changes are entries.
 pub(super) struct Tasks(pub Arc<Context>);
 
 impl Tasks {
-    async fn claim(&self, claim: Claim) -> Result<Claimed, Status> {
-        let claimed = self.0.ledger.claim(vec![claim]).await.map_err(status::ledger)?;
+    async fn claim(&self, ledger: &Ledger, claim: Claim) -> Result<Claimed, Status> {
+        let claimed = ledger.claim(vec![claim]).await.map_err(status::ledger)?;
         let one = claimed.into_iter().next();
         one.ok_or_else(|| Kind::Bug.status("a claim was not answered", None))?
             .map_err(status::ledger)
@@ -43,6 +43,7 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::AllocateTaskRequest>,
     ) -> Result<Response<v1::AllocateTaskResponse>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let wire = request.into_inner();
         let usd = wire.usd.as_ref().map(|m| convert::pico("usd", m)).transpose()?;
         let allocation = Allocation {
@@ -53,7 +54,7 @@ impl TaskService for Tasks {
             tokens: wire.tokens,
             cost: usd.unwrap_or_default(),
         };
-        let claimed = self.claim(Claim::Allocate(Box::new(allocation))).await?;
+        let claimed = self.claim(&ledger, Claim::Allocate(Box::new(allocation))).await?;
         let mut answer = v1::AllocateTaskResponse {
             granted: true,
             task: self.known(&wire.session, &wire.task),
@@ -89,9 +90,10 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::CompleteTaskRequest>,
     ) -> Result<Response<v1::Task>, Status> {
+        let ledger = actor::ledger(&self.0, &request);
         let v1::CompleteTaskRequest { session, task } = request.into_inner();
         let claim = Claim::Complete(session.as_str().into(), task.as_str().into());
-        self.claim(claim).await?;
+        self.claim(&ledger, claim).await?;
         self.find(&session, &task).map(Response::new)
     }
 }

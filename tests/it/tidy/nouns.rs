@@ -3,12 +3,13 @@
 use super::{assert_none, root};
 
 /// Nouns of the contract, with what each is called on the command line, which groups some by what people do.
-const NOUNS: [(&str, &[&str]); 12] = [
+const NOUNS: [(&str, &[&str]); 13] = [
     ("usage", &["log", "watch", "explain"]),
     ("report", &["report"]),
     ("session", &["session"]),
     ("budget", &["budget"]),
     ("audit", &["audit"]),
+    ("api", &["api"]),
     ("task", &["task"]),
     ("token", &["count"]),
     ("price", &["price"]),

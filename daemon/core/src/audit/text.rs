@@ -40,6 +40,8 @@ impl Act {
             What::LedgerReplaced => "restored from a file".to_owned(),
             What::TaskAllocated => format!("{} kept, priority {}", self.amount(), self.figure),
             What::TaskCompleted => "complete".to_owned(),
+            What::ApiSet if self.figure == 1 => "limits of an API removed".to_owned(),
+            What::ApiSet => "limits of an API set".to_owned(),
         }
     }
 

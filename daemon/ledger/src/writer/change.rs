@@ -21,6 +21,8 @@ impl Turn<'_> {
             Change::UnliftBudget(name, session) => draft.unlift_budget(&name, &session, now_ms)?,
             Change::SetPrices(rows) => draft.set_prices_body(&rows)?,
             Change::RemovePrice(provider, model) => draft.remove_price(&provider, &model)?,
+            Change::SetApi(api) => draft.set_api(*api)?,
+            Change::RemoveApi(name) => draft.remove_api(&name)?,
             Change::SetBudgets(budgets) => {
                 return budgets
                     .into_iter()

@@ -71,7 +71,7 @@ pub(super) struct EntryRow {
     pub(super) recorded_ms: i64,
     #[prost(
         oneof = "BodyRow",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 27, 40"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40"
     )]
     pub(super) body: Option<BodyRow>,
     #[prost(message, optional, tag = "30")]
@@ -148,6 +148,8 @@ pub(super) enum BodyRow {
     TaskAllocated(TaskAllocatedRow),
     #[prost(message, tag = "27")]
     TaskCompleted(TaskCompletedRow),
+    #[prost(string, tag = "28")]
+    ApiSet(String),
     #[prost(message, tag = "23")]
     Denied(DeniedRow),
     #[prost(message, tag = "24")]

@@ -15,6 +15,7 @@ use super::codec::{
     AmendRow, BodyRow, BudgetAlertRow, EntryRow, FindingRow, LedgerReplacedRow, PriceRemovedRow, PurgedRow,
     RecordRow, SessionResetRow, rule_number, rule_of, unseal, unseal_message,
 };
+pub(super) use super::reservation::strange;
 use super::tables::{KIND_PATH, KIND_PLACE, KIND_SOURCE, KINDS, KINDS_OF_ALL};
 use super::{quota, reservation, runaway, task, witness};
 
@@ -111,6 +112,7 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
             content,
         } => (0, reservation::resolved_row(id, whose, *end, *content)),
         Body::Learned(text) => (0, BodyRow::Learned(text.to_string())),
+        Body::ApiSet(text) => (0, BodyRow::ApiSet(text.to_string())),
         Body::TaskAllocated(allocation) => (0, task::allocated_row(allocation)),
         Body::TaskCompleted { session, task } => (0, task::completed_row(session, task)),
         Body::PriceSet(text) => (0, BodyRow::PriceSet(text.to_string())),
@@ -361,6 +363,7 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
         BodyRow::Extended(row) => reservation::extended(row)?,
         BodyRow::Resolved(row) => reservation::resolved(row)?,
         BodyRow::Learned(text) => Body::Learned(text.into()),
+        BodyRow::ApiSet(text) => Body::ApiSet(text.into()),
         BodyRow::TaskAllocated(row) => task::allocated(row),
         BodyRow::TaskCompleted(row) => task::completed(row),
         BodyRow::PriceSet(text) => Body::PriceSet(text.into()),
@@ -490,10 +493,6 @@ fn reason_number(reason: AmendReason) -> u32 {
         AmendReason::Joined => 3,
         AmendReason::Split => 4,
     }
-}
-
-pub(super) fn strange(what: &str) -> StoreError {
-    StoreError::Damaged(format!("a {what} that this program does not know"))
 }
 
 #[cfg(test)]

@@ -409,6 +409,7 @@ fn whose(agent: String, session: String) -> Box<Whose> {
     })
 }
 
-fn strange(what: &str) -> StoreError {
+/// Something that only a newer program or damage can have written.
+pub(super) fn strange(what: &str) -> StoreError {
     StoreError::Damaged(format!("a {what} that this program does not know"))
 }

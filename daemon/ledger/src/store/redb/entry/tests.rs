@@ -122,6 +122,7 @@ fn every_kind_of_entry_comes_back() {
             tokens: u64::MAX,
             cost: Pico(i128::MAX),
         })),
+        Body::ApiSet("{}".into()),
         Body::TaskCompleted {
             session: "s".into(),
             task: "t".into(),
