@@ -357,6 +357,8 @@ mod bench;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod others;
+#[cfg(test)]
 mod scopes;
 #[cfg(test)]
 mod tasks;
