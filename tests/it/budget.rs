@@ -2,6 +2,7 @@
 
 mod closed;
 mod hold;
+mod watch;
 
 use tokmon_client::{Kind, v1};
 use tokmon_tests::env::Env;
