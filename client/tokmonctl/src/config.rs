@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Subcommand;
@@ -156,17 +156,37 @@ fn change(file: &Path, edit: impl FnOnce(&mut DocumentMut) -> Result<(), Error>)
         invalid(format!("{} is not TOML: {}", file.display(), e.message())).with_exit_code(EXIT_CONFIG)
     })?;
     edit(&mut document)?;
+    let draft = draft(file, &document.to_string())?;
+    let replaced = fs::rename(&draft, file).map_err(|e| io_error("replace", file.display(), &e));
+    if replaced.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    replaced
+}
+
+/// A checked draft beside the file. One that is refused does not stay.
+fn draft(file: &Path, text: &str) -> Result<PathBuf, Error> {
     let dir = file.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(|e| io_error("create", dir.display(), &e))?;
     let draft = file.with_extension("toml.new");
-    let outcome = write(&draft, &document.to_string())
-        .and_then(|()| check(&draft, file))
-        .and_then(|()| fs::rename(&draft, file).map_err(|e| io_error("replace", file.display(), &e)));
+    let outcome = write(&draft, text).and_then(|()| check(&draft, file));
     if outcome.is_err() {
         // A draft that was refused is of no use to anybody.
         let _ = fs::remove_file(&draft);
     }
-    outcome
+    outcome.map(|()| draft)
+}
+
+/// Whether the daemon would take this text as its configuration file.
+pub(crate) fn accepts(file: &Path, text: &str) -> Result<(), Error> {
+    let draft = draft(file, text)?;
+    fs::remove_file(&draft).map_err(|e| io_error("remove", draft.display(), &e))
+}
+
+/// A configuration with a value at a key, as `config set` would write it.
+pub(crate) fn with(mut document: DocumentMut, key: &str, value: &str) -> Result<String, Error> {
+    set(&mut document, key, value)?;
+    Ok(document.to_string())
 }
 
 fn write(file: &Path, text: &str) -> Result<(), Error> {

@@ -1,35 +1,55 @@
-//! `tokmonctl setup AGENT`: puts our hooks and the MCP server into the agent's own configuration, and takes them out
-//! again. Every file is planned before any is written; what is not ours is never touched.
+//! `tokmonctl setup [AGENT]`: puts hooks, statusline, telemetry and the MCP server into the agents' own configuration,
+//! and takes them out again. Every file of an agent is planned before any is written; what is not ours is never touched.
 
 mod agents;
 mod edit;
+mod editors;
 mod file;
+mod job;
 mod json;
+mod kept;
+mod overview;
+mod piece;
+mod step;
+mod target;
+mod telemetry;
 mod toml;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
-use serde_json::{Value, json as document};
-use similar::TextDiff;
-use tokmon_client::{Error, Paths};
+use serde_json::json as document;
+use tokmon_client::{Error, Kind, Paths};
 
 use crate::context::Context;
 use crate::failure::{Failure, invalid, io_error};
 use crate::hook::Agent;
 use crate::show::{self, json as to_json};
-use agents::{Content, Machine, Place};
-use file::Found;
+use agents::Machine;
+use job::Job;
+use piece::Piece;
+use target::Target;
+use telemetry::Telemetry;
 
 /// Arguments of `setup`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Writes into the agent's own files: hooks that stop it when a budget with action deny has nothing left, and tokmon's \
-MCP server. Comments and everything else in the files stay; the former version of each file is kept in tokmon's own \
-directory. On a terminal it shows the changes and asks first; --yes does not ask. Running it again changes nothing.")]
+Without a name: every agent and editor that is on this machine, in one go. It writes into their own files: hooks that \
+stop an agent when a budget with action deny has nothing left; the statusline of Claude Code; where to send telemetry \
+(Claude Code, Codex, Gemini CLI, Qwen Code), for which it sets otlp.enabled in tokmon's own configuration; and \
+tokmon's MCP server, whose definitions cost a model fewer than 450 tokens (--only hooks,statusline,telemetry leaves it \
+out). Comments and everything else in the files stay, and so does what somebody else has put in our place.\n\n\
+On a terminal it shows what it would do and asks first. Otherwise nothing is done without --yes (exit 77). Running it \
+again changes nothing; --undo gives back each file that nobody has changed since to the byte. A file that cannot be \
+read as what it should be stops its own agent's set-up only.")]
 pub(crate) struct Args {
-    /// claude-code, codex, gemini-cli, copilot-cli, qwen-code, cursor or opencode
-    agent: String,
+    /// One of claude-code, codex, gemini-cli, copilot-cli, qwen-code, cursor, opencode, vscode, windsurf, zed,
+    /// claude-desktop, cline, roo-code, kilo-code [default: all that are here]
+    agent: Option<String>,
+    /// Only these pieces
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PIECES", hide_default_value = true,
+          default_values_t = Piece::ALL)]
+    only: Vec<Piece>,
     /// Show what would change, as a diff; change nothing
     #[arg(long)]
     dry_run: bool,
@@ -41,110 +61,202 @@ pub(crate) struct Args {
     yes: bool,
 }
 
-/// A file as it is and as it shall be.
-struct Step {
-    found: Found,
-    /// The text that it shall have; `None`: there shall be no file.
-    wanted: Option<String>,
-    /// Where its former version is kept.
-    kept: PathBuf,
-    /// The former version has nothing of ours: it is kept.
-    keep: bool,
-    /// Entries of somebody else by the names of ours.
-    foreign: Vec<String>,
-}
-
-impl Step {
-    fn changes(&self) -> bool {
-        self.found.text != self.wanted
-    }
-
-    fn action(&self) -> &'static str {
-        match (&self.found.text, &self.wanted) {
-            _ if !self.changes() => "none",
-            (None, _) => "create",
-            (_, None) => "remove",
-            _ => "change",
-        }
-    }
-
-    fn diff(&self) -> String {
-        let name = self.found.path.display().to_string();
-        let side = |text: &Option<String>| text.as_ref().map_or("/dev/null".to_owned(), |_| name.clone());
-        let (old, new) = (self.found.text(), self.wanted.as_deref().unwrap_or_default());
-        TextDiff::from_lines(old, new)
-            .unified_diff()
-            .context_radius(3)
-            .header(&side(&self.found.text), &side(&self.wanted))
-            .to_string()
-    }
-}
-
 /// `tokmonctl setup`.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let agent = Agent::named(&args.agent)?;
+    let one = args.agent.as_deref().map(Target::named).transpose()?;
     let paths = Paths::from_env().map_err(|e| invalid(e.to_string()))?;
-    let machine = machine(args.undo)?;
-    let plan = agents::plan(agent, &machine);
-    let mut notes = if args.undo { Vec::new() } else { plan.notes };
-    let kept = paths.state_dir.join("setup").join(agent.name());
-    let mut steps = Vec::new();
-    for place in &plan.places {
-        steps.push(step(place, &kept, args.undo)?);
+    let mut notes = Vec::new();
+    let machine = machine(&paths, args.undo, &mut notes)?;
+    let mut jobs = plan(one, args, &paths, &machine);
+    if let (
+        Some(_),
+        [
+            ..,
+            Job {
+                steps: Err(error), ..
+            },
+        ],
+    ) = (one, jobs.as_slice())
+    {
+        return Err(error.clone().into());
     }
-    for step in &steps {
-        for name in &step.foreign {
-            let file = step.found.path.display();
-            notes.push(format!(
-                "{file} has an entry `{name}` that is not ours; it was left as it is."
-            ));
+    let changes = jobs.iter().any(Job::changes);
+    notes.extend(remarks(&jobs, args, &machine));
+    let token = machine.telemetry.as_ref().and_then(Telemetry::token);
+    let diffs: String = jobs.iter().map(|job| job.diff(token)).collect();
+    let mut agreed = !args.dry_run && changes && args.yes;
+    let silent = context.json || !io::stdin().is_terminal();
+    if !context.json && (one.is_none() || args.dry_run || changes && !args.yes) {
+        if one.is_none() {
+            // What a dry run prints is a diff and nothing else.
+            let table = overview::draw(&jobs, args.undo, &telemetry::Own::read(&paths), &context.screen());
+            if args.dry_run {
+                show::note(table.trim_end());
+            } else {
+                show::print(&table)?;
+            }
         }
-    }
-    if machine.mcp.is_none() {
-        notes.push(
-            "tokmon-mcp was not found beside tokmonctl or on the path: no MCP server was set up.".to_owned(),
-        );
-    }
-    if !args.undo && std::env::var_os(tokmon_proto::paths::HOME_VAR).is_some() {
-        notes.push("TOKMON_HOME is set here; the agent's hooks must see the same value.".to_owned());
-    }
-    let changes = steps.iter().any(Step::changes);
-    let diffs: String = steps
-        .iter()
-        .filter(|step| step.changes())
-        .map(Step::diff)
-        .collect();
-    if args.dry_run {
-        if !context.json {
+        if args.dry_run || one.is_some() {
             show::print(if changes {
                 &diffs
             } else {
                 "Nothing would change.\n"
             })?;
         }
-    } else if changes {
-        if !args.yes && !context.json && io::stdin().is_terminal() && !agreed(&diffs)? {
+    }
+    if !args.dry_run && changes && !args.yes && !silent {
+        agreed = ask()?;
+        if !agreed {
             return show::print("Nothing was changed.\n");
         }
-        apply(&steps)?;
     }
-    tell(agent, args, context, &steps, &notes)
+    if agreed {
+        carry_out(&mut jobs, &machine)?;
+    }
+    let unasked = changes && !agreed && !args.dry_run;
+    if context.json {
+        show::print(&to_json::document(&answer(one, args, &jobs, &notes, agreed)))?;
+    } else {
+        tell(args, one.is_some(), &jobs, &notes, agreed, context)?;
+    }
+    if unasked {
+        let error = Error::new(
+            Kind::Forbidden,
+            "nothing was changed: there is no terminal to ask at",
+        );
+        return Err(error
+            .with_hint("--yes does it without asking, --dry-run shows the changes")
+            .into());
+    }
+    let failed = || {
+        jobs.iter()
+            .filter_map(|job| Some((job.name, job.steps.as_ref().err()?)))
+    };
+    let Some((_, first)) = failed().next() else {
+        return Ok(());
+    };
+    if one.is_some() {
+        return Err(first.clone().into());
+    }
+    let names: Vec<&str> = failed().map(|(name, _)| name).collect();
+    Err(Error::new(first.kind(), format!("left as it was: {}", names.join(", "))).into())
 }
 
-/// Whether everything of ours is in an agent's configuration already.
+/// Whether an agent's hooks are in its configuration already.
 pub(crate) fn is_done(agent: Agent) -> bool {
-    let (Ok(machine), Ok(paths)) = (machine(false), Paths::from_env()) else {
+    let Ok(paths) = Paths::from_env() else {
         return false;
     };
-    let kept = paths.state_dir.join("setup").join(agent.name());
-    let plan = agents::plan(agent, &machine);
-    let done = |place: &Place| step(place, &kept, false).is_ok_and(|step| !step.changes());
-    !plan.places.is_empty() && plan.places.iter().all(done)
+    let Ok(machine) = machine(&paths, true, &mut Vec::new()) else {
+        return false;
+    };
+    let job = Job::plan(Target::Agent(agent), &machine, &paths, false, &[Piece::Hooks]);
+    job.is_done()
 }
 
-/// Shows the changes and asks.
-fn agreed(diffs: &str) -> Result<bool, Failure> {
-    show::print(diffs)?;
+/// What is to be done, tokmon's own configuration first.
+fn plan(one: Option<Target>, args: &Args, paths: &Paths, machine: &Machine) -> Vec<Job> {
+    let of = |target, pieces: &[Piece]| Job::plan(target, machine, paths, args.undo, pieces);
+    let chosen = |pieces: &[Piece]| -> Vec<Job> {
+        match one {
+            Some(target) => vec![of(target, pieces)],
+            // What was set up once may be gone since; its entries go all the same.
+            None if args.undo => (Target::all().map(|target| of(target, pieces)))
+                .filter(|job| job.changes() || job.steps.is_err())
+                .collect(),
+            None => (Target::all().filter(|target| target.is_present(machine)))
+                .map(|target| of(target, pieces))
+                .collect(),
+        }
+    };
+    let jobs = chosen(&args.only);
+    let everything_goes = args.undo && one.is_none();
+    let concerned = everything_goes || jobs.iter().any(|job| job.has(Piece::Telemetry));
+    if !concerned {
+        return jobs;
+    }
+    let others_send = || {
+        let others = Target::all().filter(|other| one.is_some_and(|one| one.name() != other.name()));
+        others
+            .into_iter()
+            .any(|other| of(other, &[Piece::Telemetry]).has(Piece::Telemetry))
+    };
+    if args.undo && others_send() {
+        return jobs;
+    }
+    let own = Job::own(paths, args.undo, &args.only);
+    let jobs = match own.steps {
+        Ok(_) => jobs,
+        // What cannot be received need not be sent.
+        Err(_) => {
+            let rest = args
+                .only
+                .iter()
+                .copied()
+                .filter(|piece| *piece != Piece::Telemetry);
+            chosen(&rest.collect::<Vec<_>>())
+        }
+    };
+    let own = Some(own).filter(|own| own.changes() || own.steps.is_err());
+    own.into_iter().chain(jobs).collect()
+}
+
+/// What the user has to know beside the files.
+fn remarks(jobs: &[Job], args: &Args, machine: &Machine) -> Vec<String> {
+    let mut notes = Vec::new();
+    if args.undo {
+        return notes;
+    }
+    let prompts: Vec<&str> = jobs
+        .iter()
+        .filter(|job| job.only_at_prompts && job.adds(Piece::Hooks))
+        .map(|job| job.name)
+        .collect();
+    if !prompts.is_empty() {
+        notes.push(format!(
+            "Hooks of {} ask before each prompt, not between the calls of one turn: a turn that has begun goes on.",
+            prompts.join(", ")
+        ));
+    }
+    if machine.mcp.is_none() && args.only.contains(&Piece::Mcp) {
+        notes.push(
+            "tokmon-mcp was not found beside tokmonctl or on the path: no MCP server was set up.".to_owned(),
+        );
+    }
+    if jobs.iter().any(|job| job.name == job::OWN && job.changes()) {
+        notes.push(
+            "The daemon takes telemetry from its next start on: `tokmonctl daemon restart`.".to_owned(),
+        );
+    }
+    if std::env::var_os(tokmon_proto::paths::HOME_VAR).is_some() {
+        notes.push("TOKMON_HOME is set here; the agents must see the same value.".to_owned());
+    }
+    notes
+}
+
+/// Does it: tokmon's own configuration first, without which nothing else is done. What fails is noted in its job.
+fn carry_out(jobs: &mut [Job], machine: &Machine) -> Result<(), Error> {
+    if jobs.iter().any(|job| job.adds(Piece::Telemetry))
+        && let Some(telemetry) = &machine.telemetry
+    {
+        telemetry.write_token()?;
+    }
+    for job in jobs {
+        let own = job.name == job::OWN;
+        if let Ok(steps) = &job.steps
+            && let Err(error) = step::apply(steps)
+        {
+            if own {
+                return Err(error);
+            }
+            job.steps = Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Asks.
+fn ask() -> Result<bool, Failure> {
     show::print("Make these changes? [y/N] ")?;
     let _ = io::stdout().flush();
     let mut answer = String::new();
@@ -153,38 +265,56 @@ fn agreed(diffs: &str) -> Result<bool, Failure> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
+/// The whole answer as JSON; of one agent without the list around it.
+fn answer(one: Option<Target>, args: &Args, jobs: &[Job], notes: &[String], done: bool) -> serde_json::Value {
+    let all: Vec<_> = jobs.iter().map(Job::as_json).collect();
+    let mut value = match (one, all.as_slice()) {
+        (Some(_), [.., job]) => job.clone(),
+        _ => document!({ "agents": all }),
+    };
+    if one.is_some() {
+        // tokmon's own configuration is a part of the agent's set-up.
+        let files = jobs.iter().flat_map(Job::files).collect::<Vec<_>>();
+        value["files"] = files.into();
+    }
+    let of_jobs = jobs.iter().flat_map(|job| job.notes.iter());
+    value["notes"] = of_jobs.chain(notes).cloned().collect::<Vec<_>>().into();
+    value["dry_run"] = args.dry_run.into();
+    value["undo"] = args.undo.into();
+    value["done"] = done.into();
+    value
+}
+
 /// What there is to tell. A dry run has shown its diff already.
 fn tell(
-    agent: Agent,
     args: &Args,
-    context: &Context,
-    steps: &[Step],
+    one: bool,
+    jobs: &[Job],
     notes: &[String],
+    done: bool,
+    context: &Context,
 ) -> Result<(), Failure> {
-    if context.json {
-        let files: Vec<Value> = steps
-            .iter()
-            .map(|step| document!({"path": step.found.path.display().to_string(), "action": step.action()}))
-            .collect();
-        let value = document!({"agent": agent.name(), "dry_run": args.dry_run, "undo": args.undo, "files": files, "notes": notes});
-        return show::print(&to_json::document(&value));
-    }
     let mut text = String::new();
-    if !args.dry_run {
-        for step in steps {
-            let file = step.found.path.display();
-            text.push_str(&match step.action() {
-                "none" if args.undo => format!("{file}: nothing of ours\n"),
-                "none" => format!("{file}: up to date\n"),
-                "create" => format!("{file}: written\n"),
-                "remove" => format!("{file}: removed\n"),
-                _ if step.keep => format!("{file}: changed; the former version is {}\n", step.kept.display()),
-                _ => format!("{file}: changed\n"),
-            });
+    let screen = context.screen();
+    for job in jobs {
+        match &job.steps {
+            Ok(steps) if done || one && !args.dry_run && !job.changes() => {
+                let told = steps.iter().filter(|step| one || step.changes());
+                text.extend(told.map(|step| step.told(args.undo, one)));
+            }
+            Err(error) if !one => {
+                let line = format!("{}: {}", job.name, show::clean(&error.message));
+                let line = format!("{}\n", screen.fold(&line, 2));
+                match args.dry_run {
+                    true => show::note(line.trim_end()),
+                    false => text.push_str(&line),
+                }
+            }
+            _ => {}
         }
     }
-    let screen = context.screen();
-    for note in notes {
+    let of_jobs = jobs.iter().flat_map(|job| job.notes.iter());
+    for note in of_jobs.chain(notes) {
         let note = screen.fold(&format!("note: {note}"), 2);
         // What a dry run prints is a diff and nothing else.
         if args.dry_run {
@@ -196,110 +326,15 @@ fn tell(
     show::print(&text)
 }
 
-/// Writes all files, or puts back those that were written when one fails.
-fn apply(steps: &[Step]) -> Result<(), Error> {
-    let mut done: Vec<&Step> = Vec::new();
-    for step in steps.iter().filter(|step| step.changes()) {
-        let kept = match &step.found.text {
-            _ if !step.keep => Ok(()),
-            Some(text) => file::keep(&step.kept, text).and_then(|()| file::forget(&absent(&step.kept))),
-            None => file::keep(&absent(&step.kept), "").and_then(|()| file::forget(&step.kept)),
-        };
-        if let Err(error) = kept.and_then(|()| step.found.replace(step.wanted.as_deref())) {
-            for step in done {
-                let written = Found {
-                    text: step.wanted.clone(),
-                    ..step.found.clone()
-                };
-                // The first failure is the one to tell.
-                let _ = written.replace(step.found.text.as_deref());
-            }
-            return Err(error.with_hint("the agent's configuration is as it was"));
-        }
-        done.push(step);
-    }
-    Ok(())
-}
-
-/// What is kept of a file that was not there.
-fn absent(kept: &std::path::Path) -> PathBuf {
-    kept.with_extension("absent")
-}
-
-/// What is to be done about one file.
-fn step(place: &Place, kept: &std::path::Path, undo: bool) -> Result<Step, Error> {
-    let found = Found::at(&place.file)?;
-    let named = |problem: String| {
-        let message = format!("{}: {problem}; nothing was changed", found.path.display());
-        invalid(message)
-    };
-    let name = place.file.file_name().unwrap_or_default().to_string_lossy();
-    let kept = kept.join(format!("{name}.before"));
-    let bare = without(&place.content, found.text.as_deref()).map_err(named)?;
-    let clean = bare == found.text;
-    let (wanted, foreign) = if undo {
-        let before = Found::at(&kept)?.text;
-        let was_none = absent(&kept).exists();
-        // Nobody changed anything since: the former version, to the byte.
-        let exact = (before.is_some() || was_none)
-            && with(&place.content, before.as_deref()).is_ok_and(|(again, _)| again == found.text);
-        (if exact && !clean { before } else { bare }, Vec::new())
-    } else {
-        with(&place.content, found.text.as_deref()).map_err(named)?
-    };
-    Ok(Step {
-        keep: clean && !undo,
-        found,
-        wanted,
-        kept,
-        foreign,
-    })
-}
-
-/// The text with what is ours, and what of somebody else's is in its way.
-fn with(content: &Content, text: Option<&str>) -> Result<(Option<String>, Vec<String>), String> {
-    let (changed, foreign) = match content {
-        Content::Json(edits) if edits.is_empty() => return Ok((text.map(str::to_owned), Vec::new())),
-        Content::Toml(edits) if edits.is_empty() => return Ok((text.map(str::to_owned), Vec::new())),
-        Content::Json(edits) => json::install(text.unwrap_or_default(), edits)?,
-        Content::Toml(edits) => toml::install(text.unwrap_or_default(), edits)?,
-        Content::Whole { text: ours, mark } => match text {
-            Some(other) if !other.starts_with(mark) => {
-                return Err("a file of this name is not ours".to_owned());
-            }
-            _ => (ours.clone(), Vec::new()),
-        },
-    };
-    Ok((Some(changed), foreign))
-}
-
-/// The text without what is ours; `None` when nothing else is left in it.
-fn without(content: &Content, text: Option<&str>) -> Result<Option<String>, String> {
-    let Some(text) = text else { return Ok(None) };
-    let (rest, is_empty): (String, fn(&str) -> bool) = match content {
-        Content::Json(edits) => (json::remove(text, edits)?, json::is_empty),
-        Content::Toml(edits) => (toml::remove(text, edits)?, toml::is_empty),
-        Content::Whole { mark, .. } if text.starts_with(mark) => return Ok(None),
-        Content::Whole { .. } => return Ok(Some(text.to_owned())),
-    };
-    Ok((rest == text || !is_empty(&rest)).then_some(rest))
-}
-
 /// Where our programs and the agents' files are.
-fn machine(undo: bool) -> Result<Machine, Error> {
+fn machine(paths: &Paths, undo: bool, notes: &mut Vec<String>) -> Result<Machine, Error> {
     let home = std::env::home_dir().filter(|home| home.is_absolute());
     let home = home.ok_or_else(|| invalid("no home directory: set HOME"))?;
     let ctl = std::env::current_exe().map_err(|e| io_error("find", "this program", &e))?;
     let name = format!("tokmon-mcp{}", std::env::consts::EXE_SUFFIX);
-    let on_path = || {
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path)
-            .map(|dir| dir.join(&name))
-            .find(|file| file.is_file())
-    };
     let beside = Some(ctl.with_file_name(&name)).filter(|file| file.is_file());
     let mcp = beside
-        .or_else(on_path)
+        .or_else(|| agents::on_path("tokmon-mcp"))
         .or_else(|| undo.then(|| PathBuf::from(&name)));
     let text = |path: PathBuf| -> Result<String, Error> {
         path.into_os_string().into_string().map_err(|path| {
@@ -309,14 +344,31 @@ fn machine(undo: bool) -> Result<Machine, Error> {
             ))
         })
     };
+    let telemetry = match undo {
+        true => Some(Telemetry::gone(paths)),
+        false => match Telemetry::here(paths)? {
+            Ok(telemetry) => Some(telemetry),
+            Err(why) => {
+                notes.push(why);
+                None
+            }
+        },
+    };
+    let var = |name: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    let config = match cfg!(target_os = "macos") {
+        true => home.join("Library/Application Support"),
+        false => var("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")),
+    };
     Ok(Machine {
         home,
-        var: |name| {
-            std::env::var_os(name)
-                .filter(|v| !v.is_empty())
-                .map(PathBuf::from)
-        },
+        config,
+        var,
         ctl: text(ctl)?,
         mcp: mcp.map(text).transpose()?,
+        telemetry,
     })
 }

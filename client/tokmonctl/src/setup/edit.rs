@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::piece::Piece;
+use super::telemetry;
+
 /// One entry of ours.
 #[derive(Debug, Clone)]
 pub(super) struct Edit {
@@ -9,6 +12,8 @@ pub(super) struct Edit {
     pub(super) entry: Entry,
     /// By what it is known again, also after the user has changed it.
     pub(super) mark: Mark,
+    /// What it is a part of.
+    pub(super) piece: Piece,
 }
 
 /// Kinds of entries.
@@ -20,6 +25,13 @@ pub(super) enum Entry {
         path: Vec<&'static str>,
         /// What.
         value: Value,
+    },
+    /// Members of an object that mean nothing without each other: all of them, or none when one is somebody else's.
+    Group {
+        /// Where the object is.
+        path: Vec<&'static str>,
+        /// What.
+        members: Map<String, Value>,
     },
     /// A handler in the list of an event. Agents that group their handlers get a group of its own.
     Handler {
@@ -39,48 +51,59 @@ pub(super) enum Entry {
     },
 }
 
-/// A command that is ours: a program of ours with these words first.
+/// How a value is known to be ours.
 #[derive(Debug, Clone)]
-pub(super) struct Mark {
-    /// The program's file name.
-    pub(super) program: &'static str,
-    /// Its first arguments.
-    pub(super) words: Vec<&'static str>,
+pub(super) enum Mark {
+    /// It runs a program of ours.
+    Command {
+        /// The program's file name.
+        program: &'static str,
+        /// Its first arguments.
+        words: Vec<&'static str>,
+    },
+    /// It sends telemetry to tokmon.
+    Telemetry,
+    /// It is on or off, in tokmon's own configuration.
+    Switch,
 }
 
 impl Mark {
-    /// Whether a value runs it: as `command`, with or without `args`, or as a line for a shell.
+    /// Whether it is on a value.
     pub(super) fn is_on(&self, value: &Value) -> bool {
-        let Some(object) = value.as_object() else {
-            return false;
-        };
-        let list = |value: &Value| -> Vec<String> {
-            let list = value.as_array().into_iter().flatten();
-            list.filter_map(Value::as_str).map(str::to_owned).collect()
-        };
-        let args = object.get("args").map(list);
-        ["command", "bash"]
-            .iter()
-            .filter_map(|key| object.get(*key))
-            .any(|command| {
-                let line = match (command, &args) {
-                    (Value::String(program), Some(args)) if !args.is_empty() => {
-                        std::iter::once(program.clone())
-                            .chain(args.iter().cloned())
-                            .collect()
-                    }
-                    // A program without arguments may have blanks in its path.
-                    (Value::String(program), _) if self.words.is_empty() => vec![program.clone()],
-                    (Value::String(line), _) => words(line),
-                    (value, _) => list(value),
-                };
-                let mut line = line.iter().map(String::as_str);
-                let program = line.next().unwrap_or_default();
-                let name = program.rsplit(['/', '\\']).next().unwrap_or_default();
-                name.trim_end_matches(".exe") == self.program
-                    && self.words.iter().all(|word| line.next() == Some(word))
-            })
+        match self {
+            Mark::Command { program, words } => runs(value, program, words),
+            Mark::Telemetry => telemetry::is_ours(value),
+            Mark::Switch => value.is_boolean(),
+        }
     }
+}
+
+/// Whether a value runs a program with these words first: as `command`, with or without `args`, or as a line for a shell.
+fn runs(value: &Value, program: &str, first: &[&str]) -> bool {
+    let Some(object) = value.as_object() else {
+        return false;
+    };
+    let list = |value: &Value| -> Vec<String> {
+        let list = value.as_array().into_iter().flatten();
+        list.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let args = object.get("args").map(list);
+    let commands = ["command", "bash"].iter().filter_map(|key| object.get(*key));
+    commands.into_iter().any(|command| {
+        let line = match (command, &args) {
+            (Value::String(program), Some(args)) if !args.is_empty() => {
+                [std::slice::from_ref(program), args].concat()
+            }
+            // A program without arguments may have blanks in its path.
+            (Value::String(program), _) if first.is_empty() => vec![program.clone()],
+            (Value::String(line), _) => words(line),
+            (value, _) => list(value),
+        };
+        let mut line = line.iter().map(String::as_str);
+        let named = line.next().unwrap_or_default();
+        let name = named.rsplit(['/', '\\']).next().unwrap_or_default();
+        name.trim_end_matches(".exe") == program && first.iter().all(|word| line.next() == Some(word))
+    })
 }
 
 /// The words of a line for a shell, as far as quotes go.
@@ -121,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_command_is_known_in_every_form() {
-        let mark = Mark {
+        let mark = Mark::Command {
             program: "tokmonctl",
             words: vec!["hook", "codex"],
         };

@@ -21,13 +21,17 @@ pub(super) struct Found {
     pub(super) path: PathBuf,
     /// Its text; `None`: there is no file.
     pub(super) text: Option<String>,
+    /// Who may do what with it, in the system's bits. `None`: there is no file, or the system has no such bits.
+    pub(super) mode: Option<u32>,
 }
 
 impl Found {
     /// Looks at a file.
     pub(super) fn at(named: &Path) -> Result<Found, Error> {
         let path = followed(named)?;
-        let text = match fs::metadata(&path) {
+        let seen = fs::metadata(&path);
+        let mode = seen.as_ref().ok().and_then(mode_of);
+        let text = match seen {
             Err(e) if e.kind() == ErrorKind::NotFound => None,
             Err(e) => return Err(io_error("look at", path.display(), &e)),
             Ok(found) if !found.is_file() => {
@@ -44,7 +48,7 @@ impl Found {
                 Some(text)
             }
         };
-        Ok(Found { path, text })
+        Ok(Found { path, text, mode })
     }
 
     /// What it says; nothing when there is no file.
@@ -52,8 +56,9 @@ impl Found {
         self.text.as_deref().unwrap_or_default()
     }
 
-    /// Puts another text in its place, or removes it, unless somebody changed it meanwhile.
-    pub(super) fn replace(&self, text: Option<&str>) -> Result<(), Error> {
+    /// Puts another text in its place, or removes it, unless somebody changed it meanwhile. It keeps its mode unless
+    /// another is given.
+    pub(super) fn replace(&self, text: Option<&str>, mode: Option<u32>) -> Result<(), Error> {
         let path = &self.path;
         let Some(text) = text else {
             self.unchanged()?;
@@ -63,7 +68,7 @@ impl Found {
         fs::create_dir_all(dir).map_err(|e| io_error("create", dir.display(), &e))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let draft = dir.join(format!(".{name}.tokmon-{}", std::process::id()));
-        let replaced = write(&draft, text, path)
+        let replaced = write(&draft, text, path, mode)
             .map_err(|e| io_error("write", draft.display(), &e))
             .and_then(|()| self.unchanged())
             .and_then(|()| fs::rename(&draft, path).map_err(|e| io_error("replace", path.display(), &e)));
@@ -83,11 +88,32 @@ impl Found {
     }
 }
 
-/// Writes a draft that will take the place of `of`, with its mode and owner.
-fn write(draft: &Path, text: &str, of: &Path) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(draft)?;
+#[cfg(unix)]
+fn mode_of(of: &fs::Metadata) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Some(of.permissions().mode() & 0o7777)
+}
+
+#[cfg(not(unix))]
+fn mode_of(_: &fs::Metadata) -> Option<u32> {
+    None
+}
+
+/// Writes a draft that will take the place of `of`, with its mode, unless another is given, and its owner.
+fn write(draft: &Path, text: &str, of: &Path, mode: Option<u32>) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if let Some(mode) = mode {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    }
+    let mut file = options.open(draft)?;
     if let Ok(found) = fs::metadata(of) {
-        file.set_permissions(found.permissions())?;
+        #[cfg(unix)]
+        let permissions = mode.map_or(found.permissions(), std::os::unix::fs::PermissionsExt::from_mode);
+        #[cfg(not(unix))]
+        let permissions = found.permissions();
+        file.set_permissions(permissions)?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::{MetadataExt as _, fchown};
@@ -155,7 +181,10 @@ mod tests {
         fs::write(&real, "{}").unwrap();
         fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
         symlink("real.json", &link).unwrap();
-        Found::at(&link).unwrap().replace(Some("{\"a\":1}")).unwrap();
+        Found::at(&link)
+            .unwrap()
+            .replace(Some("{\"a\":1}"), None)
+            .unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_to_string(&real).unwrap(), "{\"a\":1}");
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
@@ -167,7 +196,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let link = dir.path().join("link.json");
         symlink("dots/real.json", &link).unwrap();
-        Found::at(&link).unwrap().replace(Some("{}")).unwrap();
+        Found::at(&link).unwrap().replace(Some("{}"), None).unwrap();
         assert_eq!(
             fs::read_to_string(dir.path().join("dots/real.json")).unwrap(),
             "{}"
@@ -183,7 +212,7 @@ mod tests {
         fs::write(&file, "{}").unwrap();
         let found = Found::at(&file).unwrap();
         fs::write(&file, "{\"new\":1}").unwrap();
-        let error = found.replace(Some("{\"ours\":1}")).unwrap_err();
+        let error = found.replace(Some("{\"ours\":1}"), None).unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict);
         assert_eq!(fs::read_to_string(&file).unwrap(), "{\"new\":1}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left");

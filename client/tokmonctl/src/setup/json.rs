@@ -25,7 +25,7 @@ const STRICT: ParseOptions = ParseOptions {
 pub(super) fn install(text: &str, edits: &[Edit]) -> Result<(String, Vec<String>), String> {
     let mut foreign = Vec::new();
     let changed = edited(text, |root| {
-        for Edit { entry, mark } in edits {
+        for Edit { entry, mark, .. } in edits {
             match entry {
                 Entry::Member { path, value } => {
                     if !put(root, path, value, |old| mark.is_on(old))? {
@@ -33,6 +33,16 @@ pub(super) fn install(text: &str, edits: &[Edit]) -> Result<(String, Vec<String>
                     }
                 }
                 Entry::Needed { path, value } => drop(put(root, path, value, |_| false)?),
+                Entry::Group { path, members } => {
+                    if let Some(other) = other_member(root, path, members, mark) {
+                        foreign.push(other);
+                        continue;
+                    }
+                    for (name, value) in members {
+                        let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
+                        put(root, &path, value, |_| true)?;
+                    }
+                }
                 Entry::Handler { path, group, value } => handle(root, path, group.as_ref(), value, mark)?,
             }
         }
@@ -46,9 +56,19 @@ pub(super) fn install(text: &str, edits: &[Edit]) -> Result<(String, Vec<String>
 /// Errors: one sentence that says what is wrong with the text.
 pub(super) fn remove(text: &str, edits: &[Edit]) -> Result<String, String> {
     edited(text, |root| {
-        for Edit { entry, mark } in edits {
+        for Edit { entry, mark, .. } in edits {
             match entry {
                 Entry::Needed { .. } => {}
+                Entry::Group { path, members } => {
+                    let Some(object) = find(root, path) else { continue };
+                    if !mark.is_on(&present(&object, members)) {
+                        continue;
+                    }
+                    for prop in members.keys().filter_map(|name| object.get(name)) {
+                        prop.remove();
+                    }
+                    prune(object.into());
+                }
                 Entry::Member { path, .. } => {
                     let (Some(above), Some(last)) = (find(root, &path[..path.len() - 1]), path.last()) else {
                         continue;
@@ -106,6 +126,29 @@ fn edited(text: &str, edit: impl FnOnce(&CstObject) -> Result<(), String>) -> Re
 fn find(root: &CstObject, path: &[&str]) -> Option<CstObject> {
     path.iter()
         .try_fold(root.clone(), |object, name| object.object_value(name))
+}
+
+/// The members of an object that go by these names.
+fn present(object: &CstObject, names: &Map<String, Value>) -> Value {
+    let value = |name: &String| object.get(name)?.value()?.to_serde_value();
+    Value::Object(
+        names
+            .keys()
+            .filter_map(|name| Some((name.clone(), value(name)?)))
+            .collect(),
+    )
+}
+
+/// The name of a member that is there and not ours.
+fn other_member(
+    root: &CstObject,
+    path: &[&str],
+    members: &Map<String, Value>,
+    mark: &Mark,
+) -> Option<String> {
+    let there = present(&find(root, path)?, members);
+    let name = there.as_object()?.keys().next()?;
+    (!mark.is_on(&there)).then(|| format!("{}.{name}", path.join(".")))
 }
 
 /// Puts a value at a path. A value that is there is replaced when it may be; `false`: it may not.

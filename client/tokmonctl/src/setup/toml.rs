@@ -10,7 +10,7 @@ use super::edit::{Edit, Entry};
 /// Errors: one sentence that says what is wrong with the text.
 pub(super) fn install(text: &str, edits: &[Edit]) -> Result<(String, Vec<String>), String> {
     let (mut document, mut foreign) = (parse(text)?, Vec::new());
-    for Edit { entry, mark } in edits {
+    for Edit { entry, mark, .. } in edits {
         let Entry::Member { path, value } = entry else {
             continue;
         };
@@ -43,7 +43,7 @@ pub(super) fn install(text: &str, edits: &[Edit]) -> Result<(String, Vec<String>
 /// Errors: one sentence that says what is wrong with the text.
 pub(super) fn remove(text: &str, edits: &[Edit]) -> Result<String, String> {
     let mut document = parse(text)?;
-    for Edit { entry, mark } in edits {
+    for Edit { entry, mark, .. } in edits {
         let Entry::Member { path, .. } = entry else {
             continue;
         };
@@ -128,6 +128,7 @@ fn plain(item: &Item) -> Value {
 #[cfg(test)]
 mod tests {
     use super::super::edit::Mark;
+    use super::super::piece::Piece;
     use super::*;
     use serde_json::json;
 
@@ -137,10 +138,11 @@ mod tests {
                 path: vec!["mcp_servers", "tokmon"],
                 value: json!({"command": command, "args": []}),
             },
-            mark: Mark {
+            mark: Mark::Command {
                 program: "tokmon-mcp",
                 words: vec![],
             },
+            piece: Piece::Mcp,
         }]
     }
 

@@ -1,8 +1,8 @@
-//! Claude Code: hooks in `settings.json`, the MCP server in `.claude.json`.
+//! Claude Code: hooks, statusline and telemetry in `settings.json`, the MCP server in `.claude.json`.
 
 use serde_json::{Map, json};
 
-use super::{Agent, Content, Edit, Entry, Machine, Place, Plan, mark};
+use super::{Agent, Content, Edit, Entry, Machine, Mark, Piece, Place, Plan, Telemetry, line, mark};
 
 pub(super) fn plan(machine: &Machine) -> Plan {
     let (agent, dir) = (Agent::ClaudeCode, "CLAUDE_CONFIG_DIR");
@@ -21,7 +21,25 @@ pub(super) fn plan(machine: &Machine) -> Plan {
             value: handler,
         },
         mark: mark(agent),
+        piece: Piece::Hooks,
     });
+    let line = json!({
+        "type": "command",
+        "command": line(&machine.ctl, &["statusline"]),
+        "refreshInterval": 5,
+    });
+    settings.push(Edit {
+        entry: Entry::Member {
+            path: vec!["statusLine"],
+            value: line,
+        },
+        mark: Mark::Command {
+            program: "tokmonctl",
+            words: vec!["statusline"],
+        },
+        piece: Piece::Statusline,
+    });
+    settings.extend(machine.telemetry("env", Telemetry::variables));
     // Without the variable this file lies beside the directory, not in it.
     let state =
         (machine.var)(dir).map_or_else(|| machine.home.join(".claude.json"), |d| d.join(".claude.json"));
@@ -37,8 +55,10 @@ pub(super) fn plan(machine: &Machine) -> Plan {
                 content: Content::Json(machine.mcp("mcpServers", server)),
             },
         ],
-        notes: vec![
+        notes: vec![(
+            Piece::Hooks,
             "Sessions of Claude Code that run already take it over when they are started again.".to_owned(),
-        ],
+        )],
+        only_at_prompts: false,
     }
 }

@@ -3,24 +3,29 @@
 use serde_json::{Map, json};
 use toml_edit::DocumentMut;
 
-use super::{Agent, Content, Machine, Place, Plan, server};
+use super::{Agent, Content, Entry, Machine, Piece, Place, Plan, server, telemetry};
 
 pub(super) fn plan(machine: &Machine) -> Plan {
     let agent = Agent::Codex;
     let dir = machine.dir("CODEX_HOME", ".codex");
     let handler = json!({"type": "command", "command": machine.hook_line(agent), "timeout": 5});
-    let mut notes = vec![
+    let mut notes = vec![(
+        Piece::Hooks,
         "Codex runs a hook only after you have trusted it: start codex, enter /hooks, and trust the one of \
          tokmonctl. Until then it is silently skipped; `codex exec` can be told to trust all hooks with \
          --dangerously-bypass-hook-trust."
             .to_owned(),
-        "Codex asks before each prompt, not between the calls of one turn: a turn that has begun goes on."
-            .to_owned(),
-    ];
+    )];
+    let mut config = machine.mcp("mcp_servers", server);
+    config.extend(machine.telemetry.as_ref().map(|telemetry| {
+        telemetry::edit(Entry::Member {
+            path: vec!["otel", "exporter"],
+            value: telemetry.exporter(),
+        })
+    }));
     if is_off(&dir.join("config.toml")) {
-        notes.push(
-            "Hooks are switched off in config.toml ([features] hooks = false): no hook will run.".to_owned(),
-        );
+        let off = "Hooks are switched off in config.toml ([features] hooks = false): no hook will run.";
+        notes.push((Piece::Hooks, off.to_owned()));
     }
     Plan {
         places: vec![
@@ -30,10 +35,11 @@ pub(super) fn plan(machine: &Machine) -> Plan {
             },
             Place {
                 file: dir.join("config.toml"),
-                content: Content::Toml(machine.mcp("mcp_servers", server)),
+                content: Content::Toml(config),
             },
         ],
         notes,
+        only_at_prompts: true,
     }
 }
 

@@ -2,20 +2,14 @@
 
 use serde_json::json;
 
-use super::{Agent, Content, Edit, Entry, Machine, Place, Plan, mark};
+use super::{Agent, Content, Machine, Piece, Place, Plan, version};
 
 pub(super) fn plan(machine: &Machine) -> Plan {
     let agent = Agent::CopilotCli;
     let dir = machine.dir("COPILOT_HOME", ".copilot");
     let handler = json!({"type": "command", "bash": machine.hook_line(agent), "timeoutSec": 5});
     let mut hooks = machine.hooks(agent, None, &handler);
-    hooks.push(Edit {
-        entry: Entry::Needed {
-            path: vec!["version"],
-            value: 1.into(),
-        },
-        mark: mark(agent),
-    });
+    hooks.push(version(agent));
     let server = |command: &str| json!({"type": "local", "command": command, "args": [], "tools": ["*"]});
     Plan {
         places: vec![
@@ -28,9 +22,12 @@ pub(super) fn plan(machine: &Machine) -> Plan {
                 content: Content::Json(machine.mcp("mcpServers", server)),
             },
         ],
-        notes: vec![
-            "Copilot asks before each prompt, not between the calls of one turn: a turn that has begun goes on."
+        notes: vec![(
+            Piece::Telemetry,
+            "Copilot CLI takes where to send telemetry from its environment only (see \"Telemetry\" in the README); \
+             what it used is read from its own files."
                 .to_owned(),
-        ],
+        )],
+        only_at_prompts: true,
     }
 }

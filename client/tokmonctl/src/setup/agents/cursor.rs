@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Agent, Content, Edit, Entry, Machine, Place, Plan, mark, server};
+use super::{Agent, Content, Machine, Place, Plan, server, version};
 
 pub(super) fn plan(machine: &Machine) -> Plan {
     let agent = Agent::Cursor;
@@ -10,13 +10,7 @@ pub(super) fn plan(machine: &Machine) -> Plan {
     // Without a timeout: which unit it has is not agreed on.
     let handler = json!({"command": machine.hook_line(agent)});
     let mut hooks = machine.hooks(agent, None, &handler);
-    hooks.push(Edit {
-        entry: Entry::Needed {
-            path: vec!["version"],
-            value: 1.into(),
-        },
-        mark: mark(agent),
-    });
+    hooks.push(version(agent));
     Plan {
         places: vec![
             Place {
@@ -28,9 +22,7 @@ pub(super) fn plan(machine: &Machine) -> Plan {
                 content: Content::Json(machine.mcp("mcpServers", server)),
             },
         ],
-        notes: vec![
-            "Cursor asks before each prompt, not between the calls of one turn: a turn that has begun goes on."
-                .to_owned(),
-        ],
+        notes: Vec::new(),
+        only_at_prompts: true,
     }
 }

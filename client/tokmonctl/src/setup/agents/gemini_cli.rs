@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::{Agent, Content, Machine, Place, Plan, server};
+use super::{Agent, Content, Machine, Place, Plan, Telemetry, server};
 
 pub(super) fn plan(machine: &Machine) -> Plan {
     let agent = Agent::GeminiCli;
@@ -13,6 +13,7 @@ pub(super) fn plan(machine: &Machine) -> Plan {
         "timeout": 5000,
     });
     let mut edits = machine.hooks(agent, Some(Map::new()), &handler);
+    edits.extend(machine.telemetry("telemetry", Telemetry::settings));
     edits.extend(machine.mcp("mcpServers", server));
     Plan {
         places: vec![Place {
@@ -20,5 +21,6 @@ pub(super) fn plan(machine: &Machine) -> Plan {
             content: Content::Json(edits),
         }],
         notes: Vec::new(),
+        only_at_prompts: false,
     }
 }

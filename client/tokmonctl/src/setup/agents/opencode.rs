@@ -28,5 +28,6 @@ pub(super) fn plan(machine: &Machine) -> Plan {
             },
         ],
         notes: Vec::new(),
+        only_at_prompts: false,
     }
 }

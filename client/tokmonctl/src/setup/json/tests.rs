@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
+use super::super::piece::Piece;
 use super::*;
 
 fn edits() -> Vec<Edit> {
-    let hook = Mark {
+    let hook = Mark::Command {
         program: "tokmonctl",
         words: vec!["hook", "claude-code"],
     };
@@ -18,6 +19,7 @@ fn edits() -> Vec<Edit> {
             value: value.clone(),
         },
         mark: hook.clone(),
+        piece: Piece::Hooks,
     };
     vec![
         handler("UserPromptSubmit", Map::new()),
@@ -30,10 +32,11 @@ fn edits() -> Vec<Edit> {
                 path: vec!["mcpServers", "tokmon"],
                 value: json!({"command": "/b/tokmon-mcp", "args": []}),
             },
-            mark: Mark {
+            mark: Mark::Command {
                 program: "tokmon-mcp",
                 words: vec![],
             },
+            piece: Piece::Mcp,
         },
     ]
 }
