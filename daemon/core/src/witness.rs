@@ -3,8 +3,10 @@
 //! A transcript, telemetry, a statusline, an MCP log and a caller of the API may all see one call, each under a key of
 //! its own. They are one call
 //! - when both know the provider's id of the request or response and it is the same, or else
-//! - when agent (or unknown), session (or unknown), model and the token buckets that both know are the same, within
+//! - when neither came through the API and agent (or unknown), session (or unknown), model and the token buckets that both know are the same, within
 //!   [`NEAR_MS`] (a model that logs its own usage does so later: [`NEAR_LOGGED_MS`]).
+//!
+//! Whoever records through the API means a call of his own: it takes the provider's id to say that it is another's too.
 //!
 //! Never within one kind of witness: two equal calls that one witness saw are two calls. So a record has at most one
 //! account of each kind, and two equal calls that two witnesses saw stay two.
@@ -203,6 +205,9 @@ fn contradict(a: &str, b: &str) -> bool {
 }
 
 fn same_figures(a: &Observation, b: &Observation) -> bool {
+    if [a, b].iter().any(|s| s.source.witness() == Witness::Api) {
+        return false;
+    }
     let logged = [a, b].iter().any(|s| s.source.witness() == Witness::Mcp);
     let near = if logged { NEAR_LOGGED_MS } else { NEAR_MS };
     let session = |s: &Observation| match session::is_ours(&s.who.agent, &s.who.session) {

@@ -43,7 +43,7 @@ const AT: i64 = 1_000_000;
 fn figures_or_ids_make_one_call_and_never_within_one_kind() {
     let known = record(account("claude-code-transcript", "a", AT));
     type Change = fn(&mut Observation);
-    let cases: [(&str, &str, Change, bool); 17] = [
+    let cases: [(&str, &str, Change, bool); 18] = [
         ("the same", "claude-code-otel", |_| {}, true),
         ("its own kind", "codex-rollout", |_| {}, false),
         (
@@ -59,7 +59,8 @@ fn figures_or_ids_make_one_call_and_never_within_one_kind() {
             true,
         ),
         ("another agent", "x-otel", |s| s.who.agent = "codex".into(), false),
-        ("no agent", "api", |s| s.who.agent = "api".into(), true),
+        ("no agent", "otel", |s| s.who.agent = "".into(), true),
+        ("the same through the API", "api", |_| {}, false),
         (
             "another model",
             "claude-code-otel",
@@ -105,11 +106,11 @@ fn figures_or_ids_make_one_call_and_never_within_one_kind() {
         ),
         (
             "an embedding",
-            "api",
+            "otel",
             |s| s.kind = crate::observation::CallKind::Embedding,
             false,
         ),
-        ("nothing used", "api", |s| s.tokens = Tokens::default(), false),
+        ("nothing used", "otel", |s| s.tokens = Tokens::default(), false),
         (
             "the whole prompt as input",
             "mcp",
