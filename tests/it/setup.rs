@@ -362,6 +362,76 @@ fn what_is_not_asked_for_stays_away_and_tokmons_switch_goes_with_its_last_user()
 }
 
 #[test]
+fn agents_that_send_elsewhere_are_left_to() {
+    let env = several();
+    let vars = [("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example")];
+    let run = env.ctl_with(&["setup", "--yes", "--json"], &vars, b"").success();
+    let done = run.json();
+    assert_eq!(state(&done, "codex", "telemetry"), "none");
+    assert!(
+        done["notes"].to_string().contains("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        "{done}"
+    );
+    let config = std::fs::read_to_string(env.tokmon_home().join("config.toml")).expect("config.toml");
+    assert!(!config.contains("otlp"), "{config}");
+}
+
+/// Posts an empty export of logs; the status.
+fn post(url: &str, headers: &str) -> u16 {
+    use std::io::{Read as _, Write as _};
+    let rest = url.strip_prefix("http://").expect("a URL");
+    let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+    let body = "{\"resourceLogs\":[]}";
+    let head = format!(
+        "POST /{path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n{headers}\r\n",
+        body.len()
+    );
+    stream.write_all((head + body).as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+    code.unwrap_or_else(|| panic!("{answer}"))
+}
+
+#[test]
+fn what_agents_are_told_is_what_the_daemon_takes() {
+    let mut env = several();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("its address").to_string();
+    drop(free);
+    env.set_var("TOKMON_OTLP_LISTEN", &address);
+    for plain in [
+        env.claude().join("settings.json"),
+        env.path("home/.qwen/settings.json"),
+    ] {
+        std::fs::write(plain, "{}").expect("the file");
+    }
+    env.ctl(&["setup", "--yes"]).success();
+    let daemon = env.start_daemon();
+    let read = |file: PathBuf| std::fs::read_to_string(file).expect("the file");
+    let settings = |file: PathBuf| -> Value { serde_json::from_str(&read(file)).expect("JSON") };
+    let claude = settings(env.claude().join("settings.json"));
+    let header = claude["env"]["OTEL_EXPORTER_OTLP_HEADERS"]
+        .as_str()
+        .expect("a header");
+    let header = format!("{}\r\n", header.replace('=', ": "));
+    let base = claude["env"]["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        .as_str()
+        .expect("an endpoint");
+    assert_eq!(post(&format!("{base}/v1/logs"), &header), 200);
+    assert_eq!(post(&format!("{base}/v1/logs"), ""), 401);
+    assert!(read(env.codex().join("config.toml")).contains(&format!("\"{base}/v1/logs\"")));
+    let qwen = settings(env.path("home/.qwen/settings.json"));
+    let endpoint = qwen["telemetry"]["otlpEndpoint"].as_str().expect("an endpoint");
+    for path in ["", "/v1/logs"] {
+        assert_eq!(post(&format!("{endpoint}{path}"), ""), 200, "{path}");
+    }
+    drop(daemon);
+}
+
+#[test]
 fn every_editor_gets_the_server_in_its_own_form() {
     let env = Env::new();
     let extension = "home/.config/Code/User/globalStorage";

@@ -84,7 +84,7 @@ pub(crate) enum Command {
     Daemon(crate::daemon::Args),
     /// Configuration: list every key, get, set
     Config(crate::config::Args),
-    /// Put hooks and the MCP server into an agent's own configuration, or take them out
+    /// Put hooks, statusline, telemetry and the MCP server into agents' own configuration, or take them out
     Setup(crate::setup::Args),
     /// What keeps figures from being whole, and what to do about it
     Doctor(crate::doctor::Args),

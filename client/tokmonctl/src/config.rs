@@ -11,7 +11,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use tokmon_client::v1::{ConfigKey, ConfigRequest};
 use tokmon_client::{Error, Kind, Paths, find_program};
-use toml_edit::{DocumentMut, Item, Table as TomlTable};
+use toml_edit::{DocumentMut, Item, Table as TomlTable, TableLike};
 
 use crate::context::Context;
 use crate::failure::{Failure, invalid, io_error};
@@ -220,7 +220,7 @@ fn check(draft: &Path, file: &Path) -> Result<(), Error> {
 fn set(document: &mut DocumentMut, key: &str, value: &str) -> Result<(), Error> {
     let new: toml_edit::Value = value.parse().unwrap_or_else(|_| value.into());
     let (parents, last) = split(key)?;
-    let mut table: &mut TomlTable = document.as_table_mut();
+    let mut table: &mut dyn TableLike = document.as_table_mut();
     for part in parents {
         let item = table.entry(part).or_insert_with(|| {
             let mut fresh = TomlTable::new();
@@ -228,7 +228,7 @@ fn set(document: &mut DocumentMut, key: &str, value: &str) -> Result<(), Error> 
             fresh.set_implicit(true);
             Item::Table(fresh)
         });
-        table = item.as_table_mut().ok_or_else(|| {
+        table = item.as_table_like_mut().ok_or_else(|| {
             invalid(format!("`{part}` in `{key}` is a value in the file, not a table"))
                 .with_exit_code(EXIT_CONFIG)
         })?;
@@ -250,11 +250,11 @@ fn set(document: &mut DocumentMut, key: &str, value: &str) -> Result<(), Error> 
 fn unset(document: &mut DocumentMut, key: &str) -> Result<(), Error> {
     let missing = || Error::new(Kind::NotFound, format!("`{key}` is not set in the file"));
     let (parents, last) = split(key)?;
-    let mut table: &mut TomlTable = document.as_table_mut();
+    let mut table: &mut dyn TableLike = document.as_table_mut();
     for part in parents {
         table = table
             .get_mut(part)
-            .and_then(Item::as_table_mut)
+            .and_then(Item::as_table_like_mut)
             .ok_or_else(missing)?;
     }
     table.remove(last).map(|_| ()).ok_or_else(missing)
@@ -309,6 +309,27 @@ mod tests {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
         assert!(text.starts_with(FILE), "{text}");
+    }
+
+    #[test]
+    fn tables_in_one_line_and_dotted_keys_stay_so() {
+        for (text, wanted) in [
+            (
+                "otlp = { listen = [\"[::1]:1\"] } # here\n",
+                "otlp = { listen = [\"[::1]:1\"] , enabled = true } # here\n",
+            ),
+            (
+                "otlp.listen = [\"[::1]:1\"]\n",
+                "otlp.listen = [\"[::1]:1\"]\notlp.enabled = true\n",
+            ),
+        ] {
+            let mut document: DocumentMut = text.parse().unwrap();
+            set(&mut document, "otlp.enabled", "true").unwrap();
+            let with = document.to_string();
+            assert_eq!(with.replace("] , ", "], "), wanted.replace("] , ", "], "));
+            unset(&mut document, "otlp.enabled").unwrap();
+            assert!(!document.to_string().contains("enabled"), "{document}");
+        }
     }
 
     #[test]

@@ -250,6 +250,7 @@ fn carry_out(jobs: &mut [Job], machine: &Machine) -> Result<(), Error> {
                 return Err(error);
             }
             job.steps = Err(error);
+            job.failed_late = true;
         }
     }
     Ok(())
@@ -302,13 +303,9 @@ fn tell(
                 let told = steps.iter().filter(|step| one || step.changes());
                 text.extend(told.map(|step| step.told(args.undo, one)));
             }
-            Err(error) if !one => {
+            Err(error) if !one && job.failed_late => {
                 let line = format!("{}: {}", job.name, show::clean(&error.message));
-                let line = format!("{}\n", screen.fold(&line, 2));
-                match args.dry_run {
-                    true => show::note(line.trim_end()),
-                    false => text.push_str(&line),
-                }
+                text.push_str(&format!("{}\n", screen.fold(&line, 2)));
             }
             _ => {}
         }

@@ -19,6 +19,8 @@ pub(super) struct Job {
     pub(super) source: Option<&'static str>,
     /// Its files, or what is wrong with them: all or nothing.
     pub(super) steps: Result<Vec<Step>, Error>,
+    /// It failed while it was carried out, not before.
+    pub(super) failed_late: bool,
     /// What the user has to do or to know.
     pub(super) notes: Vec<String>,
     /// Its hooks ask before each prompt only.
@@ -45,6 +47,7 @@ impl Job {
             name: target.name(),
             source: target.source(),
             steps,
+            failed_late: false,
             notes: Vec::new(),
             only_at_prompts: plan.only_at_prompts,
         };
@@ -80,6 +83,7 @@ impl Job {
             name: OWN,
             source: None,
             steps: step.map(|step| vec![step]),
+            failed_late: false,
             notes: Vec::new(),
             only_at_prompts: false,
         }

@@ -1,4 +1,4 @@
-//! What setup would do, at a glance: a row for each agent, a column for each piece.
+//! What setup would do, at a glance: a row for each agent, a column for each piece, and below it what is in the way.
 
 use super::job::{Job, OWN};
 use super::piece::Piece;
@@ -44,6 +44,12 @@ pub(super) fn draw(jobs: &[Job], undo: bool, own: &Own, screen: &Screen) -> Stri
         table.row(look, cells);
     }
     let mut out = table.render(screen);
+    for job in jobs {
+        if let Err(error) = &job.steps {
+            let line = format!("{}: {}", job.name, crate::show::clean(&error.message));
+            out.push_str(&format!("{}\n", screen.fold(&line, 2)));
+        }
+    }
     if jobs.iter().any(|job| job.name == OWN && job.changes()) {
         let line = match undo {
             true => "tokmon's own otlp.enabled is taken out of its configuration again.",

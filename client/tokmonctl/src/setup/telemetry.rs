@@ -21,6 +21,8 @@ use crate::failure::{invalid, io_error};
 const HEADER: &str = "x-tokmon-token";
 /// The key that switches the receiver on.
 const SWITCH: [&str; 2] = ["otlp", "enabled"];
+/// By this agents are told where to send when it is not here.
+const ELSEWHERE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// Where the daemon listens when nothing else is said.
 const USUAL: &str = "127.0.0.1:14318";
 /// Shortest and longest token that the daemon takes, in characters.
@@ -42,6 +44,12 @@ pub(super) struct Telemetry {
 impl Telemetry {
     /// As this machine's daemon has it, or why nobody can be told where it listens.
     pub(super) fn here(paths: &Paths) -> Result<Result<Telemetry, String>, Error> {
+        let elsewhere = std::env::var(ELSEWHERE).unwrap_or_default();
+        if !elsewhere.is_empty() && !is_address(&elsewhere) {
+            return Ok(Err(format!(
+                "Telemetry was left out: {ELSEWHERE} is set, so agents send theirs somewhere else already."
+            )));
+        }
         let own = Own::read(paths);
         let listen = own.text("otlp.listen").unwrap_or_else(|| USUAL.to_owned());
         let address: Option<SocketAddr> = listen.parse().ok();
