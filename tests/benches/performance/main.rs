@@ -4,6 +4,7 @@
 //! the output and what can be set: `tests/benches/README.md`.
 
 mod bench;
+mod budgets;
 mod calls;
 mod capture;
 mod corpus;
@@ -27,7 +28,7 @@ struct Section {
     run: fn(&Bench),
 }
 
-const SECTIONS: [Section; 14] = [
+const SECTIONS: [Section; 17] = [
     section(
         "import",
         "cold import of a corpus, exactness",
@@ -48,6 +49,17 @@ const SECTIONS: [Section; 14] = [
     section("handshake", "a round trip over the socket", calls::handshake),
     section("record", "one durable record at a time", calls::record),
     section("clients", "64 clients recording at once", calls::clients),
+    section("check", "asking a budget, nothing changes", budgets::check),
+    section(
+        "reserve",
+        "64 clients reserve and settle on one budget",
+        budgets::reserve,
+    ),
+    section(
+        "hooks",
+        "whole runs of `hook`, `statusline` and `budget check`",
+        budgets::programs,
+    ),
     section("bulk", "bulk import, size of the ledger", ledger::bulk),
     section("open", "open after kill -9", ledger::open),
 ];
