@@ -204,7 +204,11 @@ fn plan(one: Option<Target>, args: &Args, paths: &Paths, machine: &Machine) -> V
 /// What the user has to know beside the files.
 fn remarks(jobs: &[Job], args: &Args, machine: &Machine) -> Vec<String> {
     let mut notes = Vec::new();
+    let own = jobs.iter().any(|job| job.name == job::OWN && job.changes());
     if args.undo {
+        if own {
+            notes.push("A daemon that runs takes telemetry until `tokmonctl daemon restart`.".to_owned());
+        }
         return notes;
     }
     let prompts: Vec<&str> = jobs
@@ -223,7 +227,7 @@ fn remarks(jobs: &[Job], args: &Args, machine: &Machine) -> Vec<String> {
             "tokmon-mcp was not found beside tokmonctl or on the path: no MCP server was set up.".to_owned(),
         );
     }
-    if jobs.iter().any(|job| job.name == job::OWN && job.changes()) {
+    if own {
         notes.push(
             "The daemon takes telemetry from its next start on: `tokmonctl daemon restart`.".to_owned(),
         );

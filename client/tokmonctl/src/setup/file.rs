@@ -146,7 +146,13 @@ fn followed(named: &Path) -> Result<PathBuf, Error> {
 pub(super) fn keep(path: &Path, text: &str) -> Result<(), Error> {
     let failed = |e: &std::io::Error| io_error("write", path.display(), e);
     let dir = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir).map_err(|e| io_error("create", dir.display(), &e))?;
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(dir)
+        .map_err(|e| io_error("create", dir.display(), &e))?;
     let draft = path.with_extension("new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);

@@ -146,3 +146,53 @@ fn a_file_that_is_broken_is_refused() {
         assert!(error.contains(part), "{text}: {error}");
     }
 }
+
+fn group() -> Vec<Edit> {
+    let members = json!({"OTEL_EXPORTER": "otlp", "HEADERS": "x-tokmon-token=0123456789abcdef", "ON": "1"});
+    vec![Edit {
+        entry: Entry::Group {
+            path: vec!["env"],
+            members: members.as_object().unwrap().clone(),
+        },
+        mark: Mark::Telemetry,
+        piece: Piece::Telemetry,
+    }]
+}
+
+#[test]
+fn members_come_and_go_together() {
+    for text in [
+        "{}\n",
+        "{\n  // mine\n  \"env\": {\"A\": \"1\"}\n}\n",
+        "{\"env\": {}, \"x\": [1,],}",
+    ] {
+        let (with, foreign) = install(text, &group()).unwrap();
+        assert!(foreign.is_empty() && values(&with)["env"]["ON"] == "1", "{with}");
+        assert_eq!(install(&with, &group()).unwrap().0, with, "again");
+        // Another token, as after a new ledger: all of it is renewed.
+        let former = with.replace("0123456789abcdef", "fedcba9876543210");
+        assert_eq!(install(&former, &group()).unwrap().0, with);
+        let mut wanted = values(text);
+        if wanted["env"] == json!({}) {
+            wanted.as_object_mut().unwrap().remove("env");
+        }
+        assert_eq!(values(&remove(&with, &group()).unwrap()), wanted, "{with}");
+    }
+}
+
+#[test]
+fn one_foreign_member_keeps_all_of_them_away() {
+    for text in [
+        "{\"env\": {\"ON\": \"0\"}}",
+        "{\"env\": {\"OTEL_EXPORTER\": \"otlp\", \"HEADERS\": \"authorization=x\"}}",
+    ] {
+        let (same, foreign) = install(text, &group()).unwrap();
+        assert_eq!((same.as_str(), foreign.len()), (text, 1));
+        assert_eq!(remove(text, &group()).unwrap(), text);
+    }
+    assert!(
+        install("{\"env\": 7}", &group())
+            .unwrap_err()
+            .contains("no object")
+    );
+}
