@@ -130,7 +130,7 @@ class Bench:
             **more,
         }
         self.ctl("daemon", "start")
-        self.ctl("setup", agent, "--yes")
+        self.ctl("setup", agent, "--only", "hooks,mcp", "--yes")
 
     def __enter__(self):
         return self
