@@ -12,7 +12,23 @@ const MOST_LINES: usize = 100_000;
 /// A prompt of fewer tokens is no call of the agent's: its instructions alone have more.
 const LEAST_PROMPT: u64 = 2_000;
 /// What is put into the prompt of what the agent attaches.
-const ATTACHED: [&str; 4] = ["nested_memory", "edited_text_file", "file", "queued_command"];
+const ATTACHED: [&str; 9] = [
+    "nested_memory",
+    "edited_text_file",
+    "file",
+    "queued_command",
+    "hook_additional_context",
+    "deferred_tools_delta",
+    "mcp_instructions_delta",
+    "agent_listing_delta",
+    "skill_listing",
+];
+/// Where its text stands.
+const TEXTS: [&str; 5] = ["content", "snippet", "prompt", "addedLines", "addedBlocks"];
+/// What is said to the model before the tasks that it has open, in a text that no transcript holds.
+const REMINDERS: [&str; 2] = ["task_reminder", "todo_reminder"];
+/// What the agent writes in place of an answer that was broken off. What there was of it is in no transcript.
+const BROKEN_OFF: &str = "[Request interrupted by user]";
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -32,6 +48,8 @@ struct Chain {
     call: Option<Call>,
     /// Since the last call began.
     growth: Growth,
+    /// A prompt names a file that is read into it, and nothing says what was in that.
+    mentions: bool,
     /// Thinking since the last prompt of the user, and before it.
     thought: Vec<String>,
     earlier: Vec<String>,
@@ -136,6 +154,7 @@ impl Chain {
     /// A call began: what was appended since the last one is told.
     fn called(&mut self, line: &Value, model: &str, prompt: u64, found: &mut Vec<Growth>) {
         let mut growth = std::mem::take(&mut self.growth);
+        growth.unusual |= std::mem::take(&mut self.mentions);
         let at_ms = line["timestamp"].as_str().and_then(instant).unwrap_or(0);
         let call = Call {
             model: model.to_owned(),
@@ -196,14 +215,22 @@ impl Chain {
 
     fn attached(&mut self, attachment: &Value) {
         let kind = attachment["type"].as_str().unwrap_or_default();
-        if !ATTACHED.contains(&kind) {
+        let reminder = REMINDERS.contains(&kind);
+        if !reminder && !ATTACHED.contains(&kind) {
             return;
         }
         let mut text = String::new();
-        for key in ["content", "snippet", "prompt"] {
-            plain(&attachment[key], &mut text);
+        for key in TEXTS {
+            match &attachment[key] {
+                Value::Array(parts) => parts.iter().for_each(|part| plain(part, &mut text)),
+                part => plain(part, &mut text),
+            }
         }
-        self.growth.added.push(without_padding(&text));
+        self.growth.reminders += u64::from(reminder);
+        if reminder || !text.is_empty() {
+            self.growth.added.push(without_padding(&text));
+        }
+        self.mentions &= kind != "file";
     }
 
     fn say(&mut self, text: &Value) {
@@ -212,6 +239,8 @@ impl Chain {
     }
 
     fn add(&mut self, text: &str) {
+        self.growth.unusual |= text == BROKEN_OFF;
+        self.mentions |= mentions_file(text);
         self.growth.added.push(text.to_owned());
     }
 
@@ -219,6 +248,18 @@ impl Chain {
     fn prompt(&mut self) {
         self.growth.dropped.append(&mut self.thought);
     }
+}
+
+/// Whether there is something like `@docs/PLAN.md` in a prompt: the agent reads that file into it.
+fn mentions_file(text: &str) -> bool {
+    let mut words = text.split_whitespace();
+    words.any(|word| {
+        word.strip_prefix('@').is_some_and(|path| {
+            let name = path.trim_end_matches(|end: char| end.is_ascii_punctuation());
+            name.starts_with(|first: char| first.is_alphanumeric() || "./~".contains(first))
+                && name.rsplit('/').next().is_some_and(|last| last.contains('.'))
+        })
+    })
 }
 
 /// Up to which models the thinking of earlier turns is left out of the prompt.

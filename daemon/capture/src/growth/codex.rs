@@ -5,6 +5,9 @@ use serde_json::Value;
 use super::Growth;
 use crate::agents::values::instant;
 
+/// Tokens around a reasoning, beside those that are billed as it: to the token in sixteen turns.
+const AROUND_REASONING: u64 = 2;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
@@ -15,10 +18,13 @@ pub(super) struct Reader {
     /// What goes into the call that is being made.
     growth: Growth,
     /// What was appended after it began to answer: it goes into the next one.
-    next: Vec<String>,
+    next: Growth,
     answering: bool,
     /// Tokens of reasoning since the user spoke last: they are left out when he speaks again.
     reasoned: u64,
+    /// The provider searched the web in the call that is being made. What it found is billed with that call, not with
+    /// the next one, and is nowhere in the file.
+    searched: bool,
 }
 
 #[derive(Debug)]
@@ -48,12 +54,18 @@ impl Reader {
     fn item(&mut self, kind: &str, item: &Value) {
         let said = match kind {
             "message" => item["role"] == "assistant",
-            "reasoning" | "function_call" | "custom_tool_call" | "local_shell_call" | "web_search_call" => {
+            "reasoning" => {
+                self.reasoned = self.reasoned.saturating_add(AROUND_REASONING);
                 true
             }
-            "function_call_output" | "custom_tool_call_output" => false,
+            "web_search_call" => {
+                self.searched = true;
+                true
+            }
+            "function_call" | "custom_tool_call" | "local_shell_call" | "tool_search_call" => true,
+            "function_call_output" | "custom_tool_call_output" | "tool_search_output" => false,
             _ => {
-                self.growth.unusual = true;
+                self.appended().unusual = true;
                 return;
             }
         };
@@ -66,14 +78,24 @@ impl Reader {
             self.growth.forgotten += std::mem::take(&mut self.reasoned);
         }
         let mut text = String::new();
+        let mut plain = true;
         for part in [&item["content"], &item["output"]] {
-            self.growth.unusual |= !texts(part, &mut text);
+            plain &= texts(part, &mut text);
         }
-        let into = match self.answering {
+        if let tools @ Value::Array(_) = &item["tools"] {
+            text.push_str(&tools.to_string());
+        }
+        let appended = self.appended();
+        appended.unusual |= !plain;
+        appended.added.push(text);
+    }
+
+    /// Where something goes that comes now.
+    fn appended(&mut self) -> &mut Growth {
+        match self.answering {
             true => &mut self.next,
-            false => &mut self.growth.added,
-        };
-        into.push(text);
+            false => &mut self.growth,
+        }
     }
 
     fn figures(&mut self, line: &Value, info: &Value, found: &mut Vec<Growth>) {
@@ -95,7 +117,10 @@ impl Reader {
             answer,
         };
         let mut growth = std::mem::take(&mut self.growth);
-        self.growth.added = std::mem::take(&mut self.next);
+        self.growth = std::mem::take(&mut self.next);
+        let searched = std::mem::take(&mut self.searched);
+        growth.unusual |= searched;
+        self.growth.unusual |= searched;
         self.answering = false;
         if let Some(before) = self.last.replace(call) {
             growth.unusual |= before.model != self.model;

@@ -35,7 +35,7 @@ fn a_call_of_many_lines_is_one_step_and_texts_are_as_the_model_sees_them() {
             &answer("a", OPUS, 20_000, 61, CALL),
             RESULT,
             r#"{"type":"attachment","sessionId":"s","attachment":{"type":"nested_memory","content":{"content":"Rules"}}}"#,
-            r#"{"type":"attachment","sessionId":"s","attachment":{"type":"skill_listing","content":"not sent"}}"#,
+            r#"{"type":"attachment","sessionId":"s","attachment":{"type":"command_permissions","content":"not sent"}}"#,
             &answer("b", OPUS, 20_300, 9, text),
         ],
     );
@@ -84,6 +84,10 @@ fn what_the_texts_do_not_tell_is_unusual() {
             &second,
         ),
         (
+            r#"{"type":"user","sessionId":"s","message":{"content":[{"type":"text","text":"[Request interrupted by user]"}]}}"#,
+            &second,
+        ),
+        (
             r#"{"type":"assistant","sessionId":"s","message":{"model":"<synthetic>","usage":{}}}"#,
             &second,
         ),
@@ -94,6 +98,50 @@ fn what_the_texts_do_not_tell_is_unusual() {
         assert!(found.len() == 1 && found[0].unusual, "{between}: {found:?}");
     }
     assert!(!read(CLAUDE, &[&first, "[1]", &second])[0].unusual);
+}
+
+#[test]
+fn what_the_agent_tells_the_model_unasked_is_counted() {
+    let text = r#"{"type":"text","text":"Yes."}"#;
+    let attached =
+        |what: &str| format!(r#"{{"type":"attachment","sessionId":"s","attachment":{{"type":{what}}}}}"#);
+    let found = read(
+        CLAUDE,
+        &[
+            &answer("a", OPUS, 20_000, 30, text),
+            &attached(r#""hook_additional_context","content":["Be brief.","Be kind."]"#),
+            &attached(r#""deferred_tools_delta","addedNames":["Cron"],"addedLines":["Cron","Lsp"]"#),
+            &attached(r#""mcp_instructions_delta","addedBlocks":["Ask me."]"#),
+            &attached(r#""deferred_tools_delta","addedLines":[]"#),
+            &attached(r#""task_reminder","content":[]"#),
+            &answer("b", OPUS, 20_300, 9, text),
+        ],
+    );
+    assert_eq!(
+        found[0].added,
+        ["Be brief.\nBe kind.", "Cron\nLsp", "Ask me.", ""]
+    );
+    let measured = found[0].measure(1_150, |text| text.len() as u64);
+    assert_eq!((measured.counted, measured.blocks), (18 + 8 + 7 + REMINDER, 4));
+}
+
+#[test]
+fn a_file_that_a_prompt_names_is_unusual_unless_it_is_there() {
+    let text = r#"{"type":"text","text":"Yes."}"#;
+    let [first, second] = [("a", 20_000), ("b", 21_000)].map(|(id, at)| answer(id, OPUS, at, 30, text));
+    let file = r#"{"type":"attachment","sessionId":"s","attachment":{"type":"file","content":"Plan"}}"#;
+    for (prompt, unusual) in [
+        ("Follow @docs/PLAN.md, please", true),
+        ("Follow @./a.md", true),
+        ("Write to ann@example.org", false),
+        ("Put @Component() there", false),
+        ("@ @.. @/", false),
+    ] {
+        let prompt = format!(r#"{{"type":"user","sessionId":"s","message":{{"content":"{prompt}"}}}}"#);
+        let alone = read(CLAUDE, &[&first, &prompt, &second]);
+        assert_eq!(alone[0].unusual, unusual, "{prompt}");
+        assert!(!read(CLAUDE, &[&first, &prompt, file, &second])[0].unusual);
+    }
 }
 
 #[test]
@@ -187,4 +235,39 @@ fn codex_tells_the_figures_after_the_answer() {
         ("gpt-5.2-codex", &["done".to_owned()][..])
     );
     assert!(!found[0].unusual && found[1].unusual);
+}
+
+#[test]
+fn codex_forgets_reasoning_finds_tools_and_searches_the_web() {
+    let item = |payload: &str| format!(r#"{{"type":"response_item","payload":{payload}}}"#);
+    let figures = |total: u64, prompt: u64| {
+        format!(
+            r#"{{"type":"event_msg","timestamp":"2026-06-18T05:00:00.000Z","payload":{{"type":"token_count","info":{{"total_token_usage":{{"total_tokens":{total}}},"last_token_usage":{{"input_tokens":{prompt},"output_tokens":50,"reasoning_output_tokens":20}}}}}}}}"#
+        )
+    };
+    let user = item(r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"Go on"}]}"#);
+    let reasoning = item(r#"{"type":"reasoning","summary":[]}"#);
+    let lines = [
+        reasoning.clone(),
+        item(r#"{"type":"tool_search_call","arguments":{}}"#),
+        item(r#"{"type":"tool_search_output","tools":[{"name":"fetch"}]}"#),
+        figures(1, 10_000),
+        reasoning.clone(),
+        figures(2, 10_060),
+        user.clone(),
+        reasoning,
+        item(r#"{"type":"web_search_call"}"#),
+        figures(3, 15_000),
+        user.clone(),
+        figures(4, 10_100),
+        user,
+        figures(5, 10_150),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let found = read(CODEX, &lines);
+    assert_eq!(found[0].added, [r#"[{"name":"fetch"}]"#]);
+    let unusual: Vec<bool> = found.iter().map(|step| step.unusual).collect();
+    assert_eq!(unusual, [false, true, true, false]);
+    let forgotten: Vec<u64> = found.iter().map(|step| step.forgotten).collect();
+    assert_eq!(forgotten, [0, 2 * (20 + 2), 20 + 2, 20]);
 }
