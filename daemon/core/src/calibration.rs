@@ -2,7 +2,7 @@
 //!
 //! One line through nothing for each agent and model, `tokens = slope · counted + per block · blocks`, fitted as bills
 //! come in: older ones are forgotten slowly, and one that is far off (a hidden reminder, a compaction) moves it little.
-//! The band is what nine in ten of the last bills of a like size stayed within.
+//! The band is what a little more than nine in ten of the last bills of a like size stayed within.
 
 mod known;
 
@@ -26,8 +26,15 @@ const FAR: f64 = 3.0;
 const LEAST_SLOPE: f64 = 0.5;
 /// How unsure the prior is of the slope and of the tokens per block.
 const UNSURE: [f64; 2] = [0.25, 20.0];
-/// Tokens more or less than the prior's share that nobody sees: once, and for each block.
-const HIDDEN: [f64; 2] = [12.0, 30.0];
+/// Tokens that there may be less than the prior says, beside its share: once, and for each block.
+const LESS: [f64; 2] = [60.0, 30.0];
+/// Tokens that there may be more: a reminder that nobody sees has a few hundred.
+const MORE: [f64; 2] = [240.0, 30.0];
+/// Added to what was predicted before an error is held against it: of ten tokens, one more is a tenth, and nothing.
+const SLACK: f64 = 60.0;
+/// Of a hundred of the last errors, how many the band holds. It is to hold ninety of those that come, and what comes is
+/// not always like what was.
+const HELD: usize = 93;
 /// Where the sizes of bills part, in predicted tokens: a reminder of a hundred tokens is much of a short text and
 /// nothing of a long one.
 const SIZES: [f64; 3] = [120.0, 480.0, 1_920.0];
@@ -128,7 +135,7 @@ pub struct Calibration {
     unsure: [f64; 3],
     prior: Prior,
     observations: u32,
-    /// Relative errors of the last estimates of each size, in thousandths, oldest first.
+    /// Errors of the last estimates of each size, in thousandths of the estimate and [`SLACK`], oldest first.
     errors: [VecDeque<u32>; SIZES.len() + 1],
     /// Tokens counted and bytes that they came from, older ones forgotten.
     #[serde(with = "exact")]
@@ -183,7 +190,8 @@ impl Calibration {
         self.prior
     }
 
-    /// For each size: from how many estimated tokens on, bills of that size lately, and the band, in thousandths.
+    /// For each size: from how many estimated tokens on, bills of that size lately, and the band, in thousandths of the
+    /// estimate and sixty tokens.
     pub fn bands(&self) -> impl Iterator<Item = (u64, usize, u32)> {
         let from = std::iter::once(0).chain(SIZES.map(|size| size as u64));
         let of = |errors: &VecDeque<u32>| band(errors.iter().copied());
@@ -212,20 +220,19 @@ impl Calibration {
     fn within(&self, measure: Measure, besides: f64) -> Estimate {
         let tokens = self.predict(measure);
         let known = self.is_known();
-        let ours = self.band(tokens);
+        let blocks = measure.blocks as f64;
+        // Of two causes that know nothing of each other: the text is unlike others, and there is more than the text.
+        let prior = |thousandths: u32, [once, each]: [f64; 2]| {
+            (tokens * f64::from(thousandths) / 1000.0).hypot(once + each * blocks)
+        };
         let (below, above) = if known {
+            let ours = (tokens + SLACK) * f64::from(self.band(tokens)) / 1000.0;
             (ours, ours)
         } else {
-            (self.prior.below, self.prior.above)
+            (prior(self.prior.below, LESS), prior(self.prior.above, MORE))
         };
-        // A few words may come with a reminder that nobody sees, so a share of them alone says too little.
-        let hidden = if known {
-            0.0
-        } else {
-            HIDDEN[0] + HIDDEN[1] * measure.blocks as f64
-        };
-        let share = |thousandths: u32| tokens * (f64::from(thousandths) / 1000.0 + besides) + hidden;
-        let (low, high) = (whole(tokens - share(below)), whole(tokens + share(above)));
+        let besides = tokens * besides;
+        let (low, high) = (whole(tokens - below - besides), whole(tokens + above + besides));
         let basis = |tokens: u64| match known {
             true => Basis::Calibrated {
                 within: thousandths(high.saturating_sub(tokens), tokens),
@@ -254,7 +261,7 @@ impl Calibration {
         if errors.len() == RECENT {
             errors.pop_front();
         }
-        errors.push_back((error.abs() / predicted.max(1.0) * 1000.0).min(1e6) as u32);
+        errors.push_back((error.abs() / (predicted + SLACK) * 1000.0).ceil().min(1e6) as u32);
         self.observations = self.observations.saturating_add(1);
         if bytes > 0 {
             let [counted, of] = self.density.map(|part| part * FORGET);
@@ -283,7 +290,7 @@ impl Calibration {
         self.line[0] * x[0] + self.line[1] * x[1]
     }
 
-    /// What nine in ten of the last errors of that size stayed within; where few are known, of the sizes around it.
+    /// What most of the last errors of that size stayed within; where few are known, of the sizes around it.
     fn band(&self, predicted: f64) -> u32 {
         let own = size(predicted);
         for reach in 0..self.errors.len() {
@@ -355,11 +362,11 @@ fn size(predicted: f64) -> usize {
     SIZES.iter().filter(|from| predicted >= **from).count()
 }
 
-/// What nine in ten stayed within.
+/// What [`HELD`] in a hundred stayed within.
 fn band(errors: impl Iterator<Item = u32>) -> u32 {
     let mut errors: Vec<u32> = errors.collect();
     errors.sort_unstable();
-    let rank = (errors.len() + 1) * 9 / 10;
+    let rank = (errors.len() + 1) * HELD / 100;
     let at = rank.min(errors.len().saturating_sub(1));
     errors.get(at).copied().unwrap_or(1000)
 }

@@ -81,7 +81,7 @@ fn draw(learned: &[Calibration], screen: &Screen) -> String {
         .collect();
     let how = format!(
         "Tokens = slope × what the public encoding counts + so many for each block. Nine in ten bills of texts below \
-         {} tokens, and of larger ones, were within the bands.",
+         {} tokens, and of larger ones, were within the bands: shares of the estimate and 60 tokens.",
         from.join(", ")
     );
     out.push_str(&format!("{}\n", screen.fold(&how, 0)));

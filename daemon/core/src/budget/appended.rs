@@ -98,7 +98,7 @@ mod tests {
         let Basis::Prior { below, above } = grown.basis else {
             panic!("{grown:?}");
         };
-        assert!(below <= 3 && above <= 3, "{grown:?}");
+        assert_eq!((below, above), (3, 4), "{grown:?}");
         appended.bytes = 3_200;
         assert_eq!(appended.prompt(&caller, &habits, &learned).tokens, anchor + 2_330);
         caller.session = "another".into();

@@ -57,13 +57,13 @@ fn before_bills_it_is_a_prior() {
     });
     assert_eq!(
         (estimate.tokens, estimate.low, estimate.high),
-        (1_210, 957, 1_464)
+        (1_210, 992, 1_561)
     );
     assert_eq!(
         estimate.basis,
         Basis::Prior {
-            below: 210,
-            above: 210
+            below: 181,
+            above: 291
         }
     );
 }
@@ -105,11 +105,11 @@ fn an_anchor_carries_the_sum() {
     });
     let estimate = grown.after(100_000);
     assert_eq!(estimate.tokens, 100_605);
-    assert!(estimate.low > 100_450 && estimate.high < 100_750);
+    assert!(estimate.low > 100_450 && estimate.high < 100_900);
     let Basis::Prior { above, .. } = estimate.basis else {
         panic!("{estimate:?}");
     };
-    assert!(above <= 2, "{above}");
+    assert!(above <= 3, "{above}");
     let nothing = Estimate {
         tokens: 0,
         low: 0,
