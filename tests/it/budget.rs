@@ -1,5 +1,6 @@
 //! Budgets: kept, evaluated, one alert per threshold and window, and limits that hold.
 
+mod adjust;
 mod closed;
 mod hold;
 mod watch;

@@ -1,5 +1,6 @@
 //! `tokmonctl budget`: limits on what a scope may use in a window, and asking before spending.
 
+mod adjust;
 mod apply;
 pub(crate) mod claim;
 mod lift;
@@ -18,7 +19,7 @@ use tokmon_client::v1::{
 
 use crate::context::Context;
 use crate::dates;
-use crate::failure::Failure;
+use crate::failure::{Failure, invalid};
 use crate::show::number::{NONE, count, dollars, instant, parse_dollars, pico};
 use crate::show::table::{Look, Table, figures, text};
 use crate::show::{self, Screen, json as to_json};
@@ -118,6 +119,8 @@ struct Limits {
     /// What becomes of a session that runs away: deny stops it until the budget is lifted for it
     #[arg(long, value_enum, default_value = "warn")]
     on_runaway: Action,
+    #[command(flatten)]
+    adjust: adjust::Args,
 }
 
 const CLASSES: [&str; 4] = ["input", "output", "cache_read", "cache_write"];
@@ -219,7 +222,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Verb::Set(limits) => {
             let set = client
                 .set_budget(SetBudgetRequest {
-                    budget: Some(budget(limits)),
+                    budget: Some(budget(limits).map_err(invalid)?),
                 })
                 .await?;
             vec![client.get_budget(GetBudgetRequest { name: set.name }).await?]
@@ -252,12 +255,12 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     show::print(&draw(&states, &zone, &context.screen()))
 }
 
-fn budget(limits: &Limits) -> Budget {
+fn budget(limits: &Limits) -> Result<Budget, String> {
     let (mut filter, mut tasks) = Default::default();
     for (key, value) in &limits.scope {
         key.list(&mut filter, &mut tasks).push(value.clone());
     }
-    Budget {
+    Ok(Budget {
         tasks,
         name: limits.name.clone(),
         scope: (filter != Filter::default()).then_some(filter),
@@ -284,7 +287,8 @@ fn budget(limits: &Limits) -> Budget {
         shadow: limits.shadow,
         unreachable: limits.unreachable.clone(),
         on_runaway: limits.on_runaway.name().to_owned(),
-    }
+        adjust: limits.adjust.rule(limits.usd.is_some())?,
+    })
 }
 
 fn scopes(budget: &Budget) -> Vec<(&'static str, Vec<String>)> {
@@ -314,7 +318,7 @@ fn as_json(s: &BudgetState) -> Value {
     });
     json!({
         "weights": weights, "shadow": b.shadow, "unreachable": b.unreachable,
-        "on_runaway": b.on_runaway, "stops": s.stops.iter().map(lift::stop_json).collect::<Vec<_>>(),
+        "on_runaway": b.on_runaway, "adjust": adjust::as_json(&b), "stops": s.stops.iter().map(lift::stop_json).collect::<Vec<_>>(),
         "pending_tokens": s.pending_tokens, "pending_usd": to_json::money(s.pending_usd.as_ref()),
         "pending_requests": s.pending_requests, "overdraft_tokens": s.overdraft_tokens,
         "overdraft_usd": to_json::money(s.overdraft_usd.as_ref()), "overdraft_requests": s.overdraft_requests,
@@ -382,6 +386,9 @@ fn draw(states: &[BudgetState], zone: &TimeZone, screen: &Screen) -> String {
     let mut out = table.render(screen);
     for s in states {
         let name = s.budget.as_ref().map_or("", |b| b.name.as_str());
+        if let Some(line) = s.budget.as_ref().and_then(adjust::line) {
+            out.push_str(&screen.fold(&format!("{}\n", show::clean(&line)), 2));
+        }
         for lifted in &s.lifts {
             out.push_str(&screen.fold(&lift::line(name, lifted, zone), 2));
         }

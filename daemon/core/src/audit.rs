@@ -30,6 +30,8 @@ pub enum What {
     Expired,
     /// A budget was created or replaced.
     BudgetSet,
+    /// A budget's limit was decided anew at the turn of its window, from what was used.
+    BudgetAdjusted,
     /// A budget was removed.
     BudgetRemoved,
     /// A budget's limit was raised for a while.
@@ -62,7 +64,7 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 21] = [
+    pub const ALL: [What; 22] = [
         What::Granted,
         What::Denied,
         What::Extended,
@@ -70,6 +72,7 @@ impl What {
         What::Released,
         What::Expired,
         What::BudgetSet,
+        What::BudgetAdjusted,
         What::BudgetRemoved,
         What::BudgetLifted,
         What::BudgetUnlifted,
@@ -96,6 +99,7 @@ impl What {
             What::Released => "released",
             What::Expired => "expired",
             What::BudgetSet => "budget_set",
+            What::BudgetAdjusted => "budget_adjusted",
             What::BudgetRemoved => "budget_removed",
             What::BudgetLifted => "budget_lifted",
             What::BudgetUnlifted => "budget_unlifted",
@@ -211,8 +215,12 @@ impl Act {
                 }
             }
             Body::BudgetSet(json) => {
-                act.budget = budget_in(json);
-                What::BudgetSet
+                (act.budget, act.reason) = budget_in(json);
+                if act.reason.is_empty() {
+                    What::BudgetSet
+                } else {
+                    What::BudgetAdjusted
+                }
             }
             Body::BudgetRemoved(name) => {
                 act.budget = name.clone();
@@ -320,10 +328,13 @@ impl Act {
     }
 }
 
-/// The name of the budget that an entry sets. Empty when an older program wrote something that this one cannot read.
-fn budget_in(json: &str) -> Name {
+/// The name of the budget that an entry sets, and why its limit was adjusted. Empty when an older program wrote something
+/// that this one cannot read.
+fn budget_in(json: &str) -> (Name, Name) {
     let value: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
-    value["budget"]["name"].as_str().unwrap_or_default().into()
+    let budget = &value["budget"];
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().into();
+    (text(&budget["name"]), text(&budget["adjust"]["why"]))
 }
 
 /// How many prices an entry sets.

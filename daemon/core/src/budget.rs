@@ -4,6 +4,7 @@
 //! denies also refuses reservations that would pass its limit.
 
 mod account;
+mod adjust;
 mod alert;
 mod appended;
 mod ask;
@@ -21,6 +22,7 @@ mod weights;
 use serde::{Deserialize, Serialize};
 
 pub use account::{Account, Counter, Lift, Place, Used};
+pub use adjust::{ADJUST_WINDOWS, Adjust, Adjusted, Target};
 pub use alert::Crossing;
 pub use appended::Appended;
 pub(crate) use ask::content_of;
@@ -78,6 +80,9 @@ pub struct Budget {
     /// What becomes of a session that runs away.
     #[serde(default)]
     pub on_runaway: OnRunaway,
+    /// Its limit follows what is used. `None`: it stays as it is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjust: Option<Box<Adjust>>,
 }
 
 /// What happens when nobody can say whether a budget has room.
@@ -222,6 +227,7 @@ impl Budget {
             ));
         }
         self.scope.check()?;
+        self.checked_adjust()?;
         Ok(self)
     }
 
@@ -270,6 +276,7 @@ mod tests {
             shadow: false,
             unreachable: Unreachable::Allow,
             on_runaway: Default::default(),
+            adjust: None,
         }
     }
 

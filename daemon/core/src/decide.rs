@@ -297,6 +297,7 @@ impl Draft {
             account.hold_again(&open.caller, open.at_ms, &amount, now_ms);
         }
         account.book_overdrafts(now_ms);
+        account.begin_adjusting(now_ms);
         if let Some(former) = self.state.budgets.get(&account.budget().name) {
             account.inherit_alerts(former, now_ms);
             account.inherit_stops(former);

@@ -5,6 +5,7 @@
 //! are as good as all of them.
 
 mod alarm;
+mod budget;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use budget::BudgetEntry;
+
 use crate::Name;
 use crate::api::{Api, Apis};
 use crate::budget::{
-    Account, Budget, Caller, Counter, Crossing, End, Estimate, Habits, Lift, Reservation, Reservations, Used,
-    Weights,
+    Account, Caller, Crossing, End, Estimate, Habits, Reservation, Reservations, Used, Weights,
 };
 use crate::calibration::{Bill, Calibrations};
 use crate::denial::{Denials, SavedRun};
@@ -66,10 +68,9 @@ pub struct State {
     pub habits: Arc<Habits>,
     /// What bills taught, for estimates.
     pub calibrations: Arc<Calibrations>,
-    /// When the next open reservation expires, or denials are to be told of.
     /// What providers said of the limits of subscriptions.
     pub quotas: Arc<Quotas>,
-    /// When the next open reservation expires.
+    /// When the next open reservation expires, denials are to be told of, or a limit is to be decided anew.
     pub next_expiry_ms: Option<i64>,
     /// How many reservations are open.
     pub open_reservations: usize,
@@ -94,6 +95,8 @@ pub struct Draft {
     watch: Watch,
     /// What follows from the last entry and becomes entries after it.
     follows: Vec<Body>,
+    /// When the next limit is to be decided anew.
+    next_adjust_ms: Option<i64>,
     pub(crate) recent: Recent,
     pub(crate) rules: Arc<Rules>,
 }
@@ -131,33 +134,6 @@ struct Checkpoint {
     watch: Watch,
 }
 
-/// A budget with what its running windows had used, as an entry and as part of a checkpoint.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct BudgetEntry {
-    pub(crate) budget: Budget,
-    pub(crate) counters: Vec<Counter>,
-    /// The highest threshold that a rolling window alerted on.
-    #[serde(default)]
-    pub(crate) alerted: u32,
-    #[serde(default)]
-    pub(crate) lifts: Vec<Lift>,
-    #[serde(default)]
-    pub(crate) stops: Vec<Stop>,
-}
-
-impl BudgetEntry {
-    pub(crate) fn of(account: &Account) -> BudgetEntry {
-        let (alerted, lifts, stops) = account.beside();
-        BudgetEntry {
-            budget: (**account.budget()).clone(),
-            counters: account.counters().cloned().collect(),
-            alerted,
-            lifts,
-            stops,
-        }
-    }
-}
-
 impl Draft {
     /// The state before the first entry.
     pub fn new(rules: Arc<Rules>) -> Draft {
@@ -182,6 +158,7 @@ impl Draft {
             denials: Denials::default(),
             watch: Watch::default(),
             follows: Vec::new(),
+            next_adjust_ms: None,
             recent: Recent::default(),
             rules,
         }
@@ -213,6 +190,7 @@ impl Draft {
         for entry in saved.budgets {
             draft.set_budget(entry);
         }
+        draft.plan_adjustments();
         Some(draft)
     }
 
@@ -275,6 +253,7 @@ impl Draft {
             Body::BudgetSet(json) => {
                 if let Ok(entry) = serde_json::from_str(json) {
                     self.set_budget(entry);
+                    self.plan_adjustments();
                 }
             }
             Body::BudgetLifted { budget, lift } => {
@@ -336,7 +315,10 @@ impl Draft {
             Body::TaskCompleted { session, task } => {
                 Arc::make_mut(&mut state.tasks).complete(session, task, entry.recorded_at_ms)
             }
-            Body::BudgetRemoved(name) => drop(state.budgets.remove(name)),
+            Body::BudgetRemoved(name) => {
+                state.budgets.remove(name);
+                self.plan_adjustments();
+            }
             Body::BudgetAlert { .. } | Body::Repriced { .. } | Body::LedgerReplaced { .. } => {}
             Body::Learned(json) => {
                 let bills: Vec<Bill> = serde_json::from_str(json).unwrap_or_default();
@@ -458,28 +440,8 @@ impl Draft {
     pub(crate) fn count_reservations(&mut self) {
         self.state.open_reservations = self.reservations.len();
         let (expiry, due) = (self.reservations.next_expiry_ms(), self.denials.next_due_ms());
+        let due = due.into_iter().chain(self.next_adjust_ms);
         self.state.next_expiry_ms = expiry.into_iter().chain(due).min();
-    }
-
-    pub(crate) fn account(&self, budget: Budget, counters: Vec<Counter>) -> Account {
-        let rules = &self.rules;
-        let named = (!budget.timezone.is_empty())
-            .then(|| (rules.zones)(&budget.timezone))
-            .flatten();
-        Account::new(
-            Arc::new(budget),
-            named.unwrap_or_else(|| rules.zone.clone()),
-            counters,
-        )
-    }
-
-    fn set_budget(&mut self, entry: BudgetEntry) {
-        let account =
-            self.account(entry.budget, entry.counters)
-                .with(entry.alerted, entry.lifts, entry.stops);
-        self.state
-            .budgets
-            .insert(account.budget().name.clone(), Arc::new(account));
     }
 
     fn set_prices(&mut self, rows: Vec<PriceRow>) {

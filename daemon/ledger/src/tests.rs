@@ -1,5 +1,6 @@
 //! The ledger over a store in memory that fails on demand: what the store itself must do is shown elsewhere.
 
+mod adjust;
 mod books;
 mod care;
 mod faulty;

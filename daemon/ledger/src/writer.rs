@@ -4,6 +4,7 @@
 //! new state and only then answers. When the store fails, what the turn did to the state is void: the store is opened
 //! again and the state is read back from it.
 
+mod adjust;
 mod answers;
 mod batch;
 mod change;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokmon_core::audit::{Act, What};
 use tokmon_core::entry::{Body, Entry};
 use tokmon_core::limits::{CHECKPOINT_ENTRIES, PURGE_CHUNK};
 use tokmon_core::state::Draft;
@@ -207,6 +209,7 @@ impl Writer {
                     return Err(error.into());
                 }
             };
+            turn.adjust();
             for op in quick {
                 turn.quick(op);
             }
@@ -313,6 +316,12 @@ fn log_alerts(batch: &Batch) {
         match &staged.entry.body {
             Body::BudgetAlert { message, .. } => tracing::warn!(alert = "budget", "{message}"),
             Body::Runaway(episode) => tracing::warn!(alert = "runaway", "{}", episode.message()),
+            Body::BudgetSet(_) => {
+                let adjusted = Act::of(&staged.entry).filter(|act| act.what == What::BudgetAdjusted);
+                if let Some(act) = adjusted {
+                    tracing::info!(budget = %act.budget, "limit adjusted: {}", act.reason);
+                }
+            }
             _ => {}
         }
     }

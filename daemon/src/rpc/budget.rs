@@ -1,5 +1,6 @@
 //! The budget service: set, list, show, remove, lift; check, reserve, extend, settle, release.
 
+mod adjust;
 pub(super) mod claim;
 mod policy;
 mod suggest;
@@ -57,6 +58,13 @@ pub(super) fn state_out(account: &Account, view: View, now_ms: i64) -> v1::Budge
 }
 
 impl Budgets {
+    /// Whoever looks first in a new window sees what is decided for it. When that cannot be written, the old still holds.
+    async fn turn_windows(&self) {
+        if self.0.ledger.has_expired() {
+            drop(self.0.ledger.expire().await);
+        }
+    }
+
     fn session_budget(&self, session: String) -> Result<v1::SessionBudget, Status> {
         let state = self.0.ledger.state();
         let of = |name: &Name| state.budgets.get(name).map(|account| self.state(account));
@@ -101,6 +109,7 @@ impl BudgetService for Budgets {
         &self,
         _: Request<v1::ListBudgetsRequest>,
     ) -> Result<Response<v1::ListBudgetsResponse>, Status> {
+        self.turn_windows().await;
         let state = self.0.ledger.state();
         let budgets = state
             .budgets
@@ -111,6 +120,7 @@ impl BudgetService for Budgets {
     }
 
     async fn get(&self, request: Request<v1::GetBudgetRequest>) -> Result<Response<v1::BudgetState>, Status> {
+        self.turn_windows().await;
         let name = request.into_inner().name;
         let state = self.0.ledger.state();
         match state.budgets.get(name.as_str()) {
@@ -318,6 +328,10 @@ fn budget_in(wire: v1::Budget) -> Result<Budget, Status> {
         providers,
         ..
     } = scope;
+    let limits_money = wire
+        .limit_usd
+        .as_ref()
+        .is_some_and(|m| *m != v1::Money::default());
     Ok(Budget {
         name: wire.name.into(),
         scope: Scope {
@@ -352,6 +366,10 @@ fn budget_in(wire: v1::Budget) -> Result<Budget, Status> {
         shadow: wire.shadow,
         unreachable: Unreachable::parse(&wire.unreachable).map_err(refused)?,
         on_runaway: OnRunaway::parse(&wire.on_runaway).map_err(refused)?,
+        adjust: wire
+            .adjust
+            .map(|rule| adjust::read(rule, limits_money).map(Box::new))
+            .transpose()?,
     })
 }
 
@@ -387,6 +405,7 @@ fn budget_out(budget: &Budget) -> v1::Budget {
         shadow: budget.shadow,
         unreachable: budget.unreachable.name().to_owned(),
         on_runaway: budget.on_runaway.name().to_owned(),
+        adjust: adjust::write(budget),
         tasks: scope.tasks,
     }
 }

@@ -7,7 +7,7 @@ use tokmon_client::Client;
 use tokmon_client::v1::{Budget, Filter, ListBudgetsRequest, Money, RemoveBudgetRequest, SetBudgetRequest};
 use toml_edit::{DocumentMut, Item, TableLike};
 
-use super::{CLASSES, KEYS, Key, as_json, weights};
+use super::{CLASSES, KEYS, Key, adjust, as_json, weights};
 use crate::context::Context;
 use crate::failure::{Failure, invalid};
 use crate::show::number::{parse_dollars, pico};
@@ -116,7 +116,7 @@ fn changes(wanted: Vec<Budget>, present: Vec<Budget>, prune: bool) -> Vec<Change
 fn differences(former: &Budget, budget: &Budget) -> Vec<String> {
     let terms = |budget: &Budget| {
         let state = tokmon_client::v1::BudgetState {
-            budget: Some(budget.clone()),
+            budget: Some(adjust::as_set(budget)),
             ..Default::default()
         };
         as_json(&state)
@@ -180,6 +180,7 @@ fn budget(name: &str, table: &dyn TableLike) -> Result<Budget, String> {
             "critical" => budget.critical_percent = percent()?,
             "unreachable" => budget.unreachable = text()?,
             "on_runaway" => budget.on_runaway = text()?,
+            "adjust" => budget.adjust = Some(adjust::in_file(item, table.contains_key("usd"))?),
             "shadow" => budget.shadow = item.as_bool().ok_or("shadow is not true or false")?,
             "scope" => {
                 let (filter, tasks) = scope(item)?;

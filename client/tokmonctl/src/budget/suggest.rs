@@ -73,12 +73,20 @@ fn as_json(answer: &SuggestBudgetResponse) -> Value {
             "max": amount(&s.unit, s.max, &s.max_usd), "limits": limits.collect::<Vec<_>>(),
         })
     });
-    json!({"window": answer.window, "windows": answer.windows, "units": units.collect::<Vec<_>>()})
+    let next = answer.next.as_ref().map_or(
+        Value::Null,
+        |n| json!({"unit": n.unit, "limit": amount(&n.unit, n.limit, &n.limit_usd), "why": n.why}),
+    );
+    json!({"window": answer.window, "windows": answer.windows, "units": units.collect::<Vec<_>>(), "next": next})
 }
 
 fn draw(answer: &SuggestBudgetResponse, screen: &Screen) -> String {
+    let next = match &answer.next {
+        Some(next) => screen.fold(&format!("\nIt would be adjusted next: {}\n", next.why), 0),
+        None => String::new(),
+    };
     if answer.windows == 0 {
-        return "No window in which something was used is over yet.\n".to_owned();
+        return "No window in which something was used is over yet.\n".to_owned() + &next;
     }
     let mut table = Table::new(vec![
         text("Unit", 0),
@@ -101,7 +109,7 @@ fn draw(answer: &SuggestBudgetResponse, screen: &Screen) -> String {
         "The last {} windows ({}) in which something was used; the running one is left out.\n\n",
         answer.windows, answer.window
     );
-    screen.fold(&head, 0) + &table.render(screen)
+    screen.fold(&head, 0) + &table.render(screen) + &next
 }
 
 #[cfg(test)]
@@ -125,6 +133,7 @@ mod tests {
                 limits: vec![limit],
                 ..Suggestion::default()
             }],
+            next: None,
         };
         let screen = Screen {
             width: Some(80),

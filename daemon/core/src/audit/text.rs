@@ -22,6 +22,7 @@ impl Act {
             What::Released => "given back unused".to_owned(),
             What::Expired => "its time was over".to_owned(),
             What::BudgetSet => "set".to_owned(),
+            What::BudgetAdjusted => "adjusted".to_owned(),
             What::BudgetRemoved => "removed".to_owned(),
             What::BudgetLifted if self.is_whole() => "by as much as it takes".to_owned(),
             What::BudgetLifted => format!("by {}", self.amount()),

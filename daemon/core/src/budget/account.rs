@@ -180,6 +180,10 @@ impl Account {
         &self.budget
     }
 
+    pub(super) fn budget_mut(&mut self) -> &mut Budget {
+        Arc::make_mut(&mut self.budget)
+    }
+
     /// The counters, to save them.
     pub fn counters(&self) -> impl Iterator<Item = &Counter> {
         self.counters.iter()

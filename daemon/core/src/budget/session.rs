@@ -68,6 +68,7 @@ pub fn session_budgets(
         shadow: false,
         unreachable,
         on_runaway: OnRunaway::default(),
+        adjust: None,
     };
     [
         budget(daily, limits.daily, Span::Day),

@@ -227,6 +227,7 @@ fn replaying_the_entries_or_a_checkpoint_and_the_rest_gives_the_same_state() {
         shadow: false,
         unreachable: Unreachable::Allow,
         on_runaway: Default::default(),
+        adjust: None,
     };
     let account = book.draft.open_account(budget).unwrap();
     let body = book.draft.set_budget_body(&account);

@@ -29,6 +29,7 @@ fn budget(name: &str) -> Budget {
         shadow: false,
         unreachable: Unreachable::Allow,
         on_runaway: Default::default(),
+        adjust: None,
     }
 }
 

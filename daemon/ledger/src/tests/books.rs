@@ -25,6 +25,7 @@ fn daily(tokens: u64) -> Budget {
         shadow: false,
         unreachable: Unreachable::Allow,
         on_runaway: Default::default(),
+        adjust: None,
     }
 }
 

@@ -12,7 +12,7 @@ use super::faulty::Fault;
 use super::{Bench, NOON, call};
 use crate::{Claim, Claimed, Health, LedgerError};
 
-fn hard(name: &str, tokens: u64) -> Budget {
+pub(super) fn hard(name: &str, tokens: u64) -> Budget {
     Budget {
         name: name.into(),
         scope: Scope::default(),
@@ -28,6 +28,7 @@ fn hard(name: &str, tokens: u64) -> Budget {
         shadow: false,
         unreachable: Unreachable::Allow,
         on_runaway: Default::default(),
+        adjust: None,
     }
 }
 

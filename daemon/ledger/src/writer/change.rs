@@ -70,7 +70,7 @@ impl Turn<'_> {
     }
 
     /// Remembers that the store failed: what was decided on its word is void.
-    fn tell<T>(&mut self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+    pub(super) fn tell<T>(&mut self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
         result.map_err(|error| {
             let text = error.to_string();
             self.trouble = Some(match error {

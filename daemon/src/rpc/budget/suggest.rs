@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokmon_core::budget::{Budget, Limit, Suggestion, Unit, suggest};
+use tokmon_core::budget::{ADJUST_WINDOWS, Budget, Limit, Suggestion, Unit, Used, suggest};
 use tokmon_core::money::Pico;
 use tokmon_proto::error::Kind;
 use tokmon_proto::v1;
@@ -21,6 +21,7 @@ pub(super) async fn answer(
     app: &Arc<Context>,
     request: v1::SuggestBudgetRequest,
 ) -> Result<v1::SuggestBudgetResponse, Status> {
+    let mut account = None;
     let (budget, set) = if request.name.is_empty() {
         let mut wire = request.budget.unwrap_or_default();
         "suggested".clone_into(&mut wire.name);
@@ -28,7 +29,8 @@ pub(super) async fn answer(
         (budget_in(wire)?, false)
     } else {
         let state = app.ledger.state();
-        let Some(account) = state.budgets.get(request.name.as_str()) else {
+        account = state.budgets.get(request.name.as_str()).cloned();
+        let Some(account) = &account else {
             let name = convert::excerpt(&request.name);
             return Err(Kind::NotFound.status(format!("budget {name:?} not found"), None));
         };
@@ -39,7 +41,9 @@ pub(super) async fn answer(
         most => most as usize,
     };
     let (ledger, asked) = (app.ledger.clone(), budget.clone());
-    let totals = status::read(move || ledger.past_windows(asked, most)).await?;
+    let all = status::read(move || ledger.past_windows(asked, most.max(ADJUST_WINDOWS))).await?;
+    let last = |most: usize| &all[all.len().saturating_sub(most)..];
+    let totals = last(most);
     let limits: [i128; 3] = [
         budget.limit_tokens.into(),
         budget.limit_usd.0,
@@ -47,12 +51,22 @@ pub(super) async fn answer(
     ];
     let suggestions = Unit::ALL.into_iter().filter_map(|unit| {
         let limit = Some(limits[unit as usize]).filter(|_| set);
-        suggest(&totals, unit, limit)
+        suggest(totals, unit, limit)
     });
+    let next = account.and_then(|account| account.next_limit(last(ADJUST_WINDOWS), &Used::default()));
     Ok(v1::SuggestBudgetResponse {
         window: budget.window.to_string(),
         windows: u32::try_from(totals.len()).unwrap_or(u32::MAX),
         suggestions: suggestions.map(|s| suggestion(&s)).collect(),
+        next: next.map(|next| {
+            let (whole, money) = amounts(next.unit);
+            v1::NextLimit {
+                unit: next.unit.name().to_owned(),
+                limit: whole(next.limit),
+                limit_usd: money(next.limit),
+                why: next.why,
+            }
+        }),
     })
 }
 
@@ -83,7 +97,7 @@ type Whole = fn(i128) -> u64;
 type Dollars = fn(i128) -> Option<v1::Money>;
 
 /// How amounts of a unit are told: as a whole number, or as money.
-fn amounts(unit: Unit) -> (Whole, Dollars) {
+pub(super) fn amounts(unit: Unit) -> (Whole, Dollars) {
     match unit {
         Unit::Usd => (|_| 0, |amount| Some(convert::money(Pico(amount)))),
         Unit::Tokens | Unit::Requests => (|amount| u64::try_from(amount).unwrap_or(u64::MAX), |_| None),

@@ -38,6 +38,7 @@ fn account(window: Span) -> Account {
         shadow: false,
         unreachable: Unreachable::Allow,
         on_runaway: Default::default(),
+        adjust: None,
     };
     Account::new(Arc::new(budget), TimeZone::UTC, Vec::new())
 }

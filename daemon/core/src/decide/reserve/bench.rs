@@ -186,6 +186,7 @@ pub(super) fn deny(name: &str, tokens: u64, window: Span) -> Budget {
         shadow: false,
         unreachable: Unreachable::Allow,
         on_runaway: Default::default(),
+        adjust: None,
     }
 }
 
