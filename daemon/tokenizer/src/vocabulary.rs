@@ -18,6 +18,9 @@ const SHORT_PLACE: usize = 12;
 /// Bytes of one place of the table `middle`.
 const MIDDLE_PLACE: usize = 20;
 
+/// Bits of the table `some`: 128 KB, so that it stays near the processor.
+const SOME_BITS: usize = 1 << 20;
+
 /// The ordinary tokens of an encoding, from bytes to rank. A table for each length of token.
 pub(crate) struct Vocabulary {
     /// The ranks of the 256 tokens of one byte.
@@ -29,6 +32,9 @@ pub(crate) struct Vocabulary {
     /// The same for 8 to 15 bytes.
     middle: Vec<[u8; MIDDLE_PLACE]>,
     long: Long,
+    /// A bit for each token of 3 bytes and more, at a place that others may share: most of what is looked up while pieces
+    /// are merged is no token, and this much smaller table says so at once.
+    some: Vec<u64>,
 }
 
 impl std::fmt::Debug for Vocabulary {
@@ -66,6 +72,7 @@ impl Vocabulary {
             short: vec![[0; SHORT_PLACE]; places(short)],
             middle: vec![[0; MIDDLE_PLACE]; places(middle)],
             long: Long::new(list, long),
+            some: vec![0; SOME_BITS / 64],
         };
         for (token, rank) in Tokens::of(list) {
             vocabulary.put(token, rank);
@@ -79,12 +86,16 @@ impl Vocabulary {
             [first, second] => self.pairs[usize::from(u16::from_le_bytes([first, second]))] = rank,
             _ if token.len() < 8 => {
                 let key = pack_short(token);
+                let bit = some_bit(key);
+                self.some[bit / 64] |= 1 << (bit % 64);
                 let free = free(&self.short, short_place(key, self.short.len()));
                 self.short[free][..8].copy_from_slice(&key.to_le_bytes());
                 self.short[free][8..].copy_from_slice(&rank.to_le_bytes());
             }
             _ if token.len() < 16 => {
                 let key = pack_middle(token);
+                let bit = some_bit(key as u64 ^ (key >> 64) as u64);
+                self.some[bit / 64] |= 1 << (bit % 64);
                 let free = free(&self.middle, middle_place(key, self.middle.len()));
                 self.middle[free][..16].copy_from_slice(&key.to_le_bytes());
                 self.middle[free][16..].copy_from_slice(&rank.to_le_bytes());
@@ -116,6 +127,10 @@ impl Vocabulary {
 
     #[inline]
     fn short(&self, key: u64) -> u32 {
+        let bit = some_bit(key);
+        if self.some[bit / 64] >> (bit % 64) & 1 == 0 {
+            return NONE;
+        }
         let mut place = short_place(key, self.short.len());
         loop {
             let [a, b, c, d, e, f, g, h, rank @ ..] = self.short[place];
@@ -135,6 +150,10 @@ impl Vocabulary {
 
     #[inline]
     fn middle(&self, key: u128) -> u32 {
+        let bit = some_bit(key as u64 ^ (key >> 64) as u64);
+        if self.some[bit / 64] >> (bit % 64) & 1 == 0 {
+            return NONE;
+        }
         let mut place = middle_place(key, self.middle.len());
         loop {
             let (found, rank) = split(&self.middle[place]);
@@ -150,6 +169,12 @@ impl Vocabulary {
             }
         }
     }
+}
+
+/// The bit of a key in the table `some`.
+#[inline]
+fn some_bit(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SOME_BITS.ilog2())) as usize
 }
 
 /// Tokens of 16 bytes and more: few, so they may cost more.
