@@ -131,8 +131,8 @@ pub enum CallKind {
 /// Where an observation was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provenance {
-    /// Which witness it was. "api" and "mcp" are callers of the ledger; "<agent>-otel" is what came in as
-    /// OpenTelemetry, "<agent>-statusline" what a statusline was given; everything else is a file that the agent
+    /// Which witness it was. "api" and "mcp" are callers of the ledger; `"AGENT-otel"` is what came in as
+    /// OpenTelemetry, `"AGENT-statusline"` what a statusline was given; everything else is a file that the agent
     /// wrote: "claude-code-transcript", "codex-rollout".
     pub kind: Name,
     /// The file; empty when there is none.

@@ -1,7 +1,7 @@
 //! What a conversation grew by between two calls, and what the provider billed for it: from transcripts, to learn how
 //! many tokens a model makes of a text.
 //!
-//! Apart from [`crate::agents`], which reads every line of every file and only what tells of a call: this reads the texts
+//! Apart from `agents`, which reads every line of every file and only what tells of a call: this reads the texts
 //! too, of little, and keeps nothing of them.
 
 mod claude;
