@@ -193,7 +193,8 @@ impl Ledger {
         check_batch("observations", chunk.observations.len())?;
         let quotas = std::mem::take(&mut chunk.quotas);
         let imported = self.bulk(|reply| Bulk::Import(chunk, reply)).await?;
-        self.note_believable(quotas).await?;
+        // The calls are durable: a limit that could not be kept is told again with the next one.
+        drop(self.note_believable(quotas).await);
         Ok(imported)
     }
 
