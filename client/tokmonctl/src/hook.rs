@@ -82,6 +82,8 @@ fn ask(agent: Agent, message: &Message, point: Point, deadline: Instant) -> Opti
         .enable_all()
         .build()
         .ok()?;
+    // A part of the time is kept for the answer itself.
+    let patience = deadline.saturating_duration_since(Instant::now()) / 3 * 2;
     let request = AskHookRequest {
         agent: agent.name().to_owned(),
         event: message.event.clone(),
@@ -92,6 +94,8 @@ fn ask(agent: Agent, message: &Message, point: Point, deadline: Instant) -> Opti
         provider: message.provider.clone(),
         garbled: !message.is_understood(),
         transcript: message.transcript.clone(),
+        tool_use: message.tool_use.clone(),
+        patience_ms: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
     };
     let question = async {
         let client = Client::open_at(&paths).await?;

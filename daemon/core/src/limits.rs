@@ -109,6 +109,8 @@ pub const MAX_CALIBRATIONS: usize = 64;
 pub const MAX_LIFTS: usize = 64;
 /// Events of agents' hooks that are remembered by when they fired: ten agents with thirty events each.
 pub const MAX_HOOK_EVENTS: usize = 300;
+/// Longest time that a hook's answer waits for the agent's transcript, in milliseconds.
+pub const MAX_HOOK_PATIENCE_MS: u32 = 60_000;
 /// Sessions whose denials in a row are counted.
 pub const MAX_HOOK_SESSIONS: usize = 256;
 /// Largest body of a telemetry request as it is sent, in bytes: exporters send some hundred records at once, a

@@ -1,8 +1,8 @@
 //! The hook service: agents ask whether they may go on; doctors ask which hooks fired.
 
-use std::path::Path;
+mod transcript;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokmon_core::Name;
 use tokmon_core::budget::Caller;
@@ -19,34 +19,6 @@ use crate::context::Context;
 /// Answers from the ledger's state; a hook never waits for the disk.
 pub(super) struct Hooks(pub Arc<Context>);
 
-/// How long what an agent has just written may take to be read; after that the answer rests on what was read before.
-const CATCH_UP: Duration = Duration::from_millis(100);
-
-impl Hooks {
-    /// The call that the agent made a moment ago counts too: its transcript is read to the end first, and what its
-    /// subagents write beside it.
-    async fn catch_up(&self, transcript: &str, point: &str) {
-        let path = Path::new(transcript);
-        let Some(capture) = self.0.capture.as_ref().filter(|_| point != "signal") else {
-            return;
-        };
-        if transcript.len() > MAX_PATH_BYTES || !path.is_absolute() {
-            return;
-        }
-        let mut paths = vec![path.to_path_buf()];
-        paths.extend(
-            path.extension()
-                .map(|_| path.with_extension(""))
-                .filter(|dir| dir.is_dir()),
-        );
-        // Too late is no reason to stay silent.
-        drop(tokio::time::timeout(CATCH_UP, capture.catch_up(paths)).await);
-    }
-}
-
-/// The longest path that any system takes.
-const MAX_PATH_BYTES: usize = 4096;
-
 #[tonic::async_trait]
 impl HookService for Hooks {
     async fn ask(
@@ -56,7 +28,11 @@ impl HookService for Hooks {
         let app = &self.0;
         let ledger = actor::ledger(app, &request);
         let request = request.into_inner();
-        self.catch_up(&request.transcript, &request.point).await;
+        if request.point != "signal"
+            && let Some(capture) = &app.capture
+        {
+            transcript::catch_up(capture, &request).await;
+        }
         let mut question = question(request)?;
         if app.ledger.has_expired() {
             // What is held beyond its time would be in the way. When it cannot be ended it still is held.

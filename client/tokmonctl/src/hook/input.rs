@@ -32,6 +32,8 @@ pub(crate) struct Message {
     pub(crate) tool: String,
     /// The file that the session is written to.
     pub(crate) transcript: String,
+    /// The last use of a tool that it tells of.
+    pub(crate) tool_use: String,
     /// It has a prompt; a tool's result.
     pub(super) prompt: bool,
     pub(super) result: bool,
@@ -82,7 +84,7 @@ impl Message {
             Key::Provider => &mut self.provider,
             Key::Tool => &mut self.tool,
             Key::Transcript => &mut self.transcript,
-            Key::Prompt | Key::Result | Key::Other => return,
+            Key::Prompt | Key::Result | Key::Calls | Key::Other => return,
         };
         if texts.len() <= LONGEST_NAME && field.is_empty() {
             *field = texts;
@@ -102,6 +104,7 @@ enum Key {
     Transcript,
     Prompt,
     Result,
+    Calls,
     Other,
 }
 
@@ -124,6 +127,7 @@ impl<'de> Deserialize<'de> for Key {
                     "transcript_path" | "transcriptPath" => Key::Transcript,
                     "prompt" => Key::Prompt,
                     "tool_response" | "toolResult" => Key::Result,
+                    "tool_calls" => Key::Calls,
                     _ => Key::Other,
                 })
             }
@@ -178,6 +182,36 @@ impl<'de> Deserialize<'de> for Loose {
     }
 }
 
+/// The id of one use of a tool; empty where there is none.
+struct Call(String);
+
+impl<'de> Deserialize<'de> for Call {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Call, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Call;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Call, A::Error> {
+                let mut id = String::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "tool_use_id" => {
+                            if let Loose::Text(text) = map.next_value()? {
+                                id = text;
+                            }
+                        }
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(Call(id))
+            }
+        }
+        json.deserialize_map(Object)
+    }
+}
+
 /// Fills a message field by field, so that what came before a mistake is kept.
 struct Fields<'a>(&'a mut Message);
 
@@ -201,6 +235,16 @@ impl<'de> Visitor<'de> for Fields<'_> {
             message.result |= key == Key::Result;
             match key {
                 Key::Prompt | Key::Result | Key::Other => drop(map.next_value::<IgnoredAny>()?),
+                Key::Calls => {
+                    let calls: Vec<Call> = map.next_value()?;
+                    let fit = |id: &String| !id.is_empty() && id.len() <= LONGEST_NAME;
+                    message.tool_use = calls
+                        .into_iter()
+                        .rev()
+                        .map(|call| call.0)
+                        .find(fit)
+                        .unwrap_or_default();
+                }
                 _ => message.take(key, map.next_value()?),
             }
         }
@@ -273,6 +317,27 @@ mod tests {
             ("Bash", "/t.jsonl")
         );
         assert!(message.is_understood());
+    }
+
+    #[test]
+    fn the_last_use_of_a_tool_is_known() {
+        let batch = |calls: &str| {
+            let text =
+                format!(r#"{{"hook_event_name":"PostToolBatch","session_id":"s","tool_calls":{calls}}}"#);
+            let message = claude(&text);
+            assert!(message.is_understood() && message.session == "s");
+            message.tool_use
+        };
+        let two = r#"[{"tool_use_id":"a","tool_input":{"x":[1]}},{"tool_response":"r","tool_use_id":"b"}]"#;
+        assert_eq!(batch(two), "b");
+        assert_eq!(batch(r#"[{"tool_use_id":"a"},{"tool_use_id":7},{}]"#), "a");
+        for nothing in ["[]", "7", "null", "[7]", "{}", r#""x""#] {
+            assert_eq!(batch(nothing), "");
+        }
+        assert_eq!(
+            batch(&format!(r#"[{{"tool_use_id":"{}"}}]"#, "x".repeat(5_000))),
+            ""
+        );
     }
 
     #[test]
