@@ -16,7 +16,7 @@ use tokmon_client::{Client, Error, Kind};
 use crate::context::Context;
 use crate::dates::{self, Day};
 use crate::failure::{Failure, invalid, io_error};
-use crate::show::number::{bytes, count, instant};
+use crate::show::number::{bytes, counted, instant};
 use crate::show::{self, json as to_json};
 
 /// What must be typed, and what the contract asks for.
@@ -103,8 +103,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             .await?;
             let text = match done.entries {
                 Some(entries) => format!(
-                    "Restored {} entries. The former ledger is {}.\n",
-                    count(entries),
+                    "Restored {}. The former ledger is {}.\n",
+                    counted(entries, "entry"),
                     show::clean(&done.set_aside)
                 ),
                 None => format!(
@@ -183,7 +183,10 @@ pub(crate) async fn verify(client: &Client, path: String, context: &Context) -> 
     }
     let problem = Error::new(
         Kind::Damaged,
-        format!("the ledger is damaged: {} findings", answer.findings.len()),
+        format!(
+            "the ledger is damaged: {}",
+            counted(answer.findings.len() as u64, "finding")
+        ),
     );
     Err(problem
         .with_hint("restore a backup with `tokmonctl ledger restore FILE`")
@@ -192,8 +195,8 @@ pub(crate) async fn verify(client: &Client, path: String, context: &Context) -> 
 
 fn verified(a: &VerifyResponse) -> String {
     let mut out = format!(
-        "{} entries checked, chain ends in {}.\n",
-        count(a.entries_checked),
+        "{} checked, chain ends in {}.\n",
+        counted(a.entries_checked, "entry"),
         show::clean(&a.chain_head)
     );
     if a.ok {
@@ -221,8 +224,8 @@ async fn purge(client: &Client, day: Option<Day>, dry_run: bool, context: &Conte
     let a = client.purge(PurgeRequest { before_ms, dry_run }).await?;
     let verb = if dry_run { "Would remove" } else { "Removed" };
     let text = format!(
-        "{verb} {} records before {}; totals stay.\n",
-        count(a.records),
+        "{verb} {} before {}; totals stay.\n",
+        counted(a.records, "record"),
         instant(a.horizon_ms, &zone)
     );
     tell(

@@ -9,7 +9,7 @@ use tokmon_client::v1::{
 use crate::args::from_to;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::show::number::{count, dollars_or_none, exact, parse_dollars, pico_or_zero};
+use crate::show::number::{counted, dollars_or_none, exact, parse_dollars, pico_or_zero};
 use crate::show::{self, Screen, json as to_json};
 use crate::totals::total;
 
@@ -235,10 +235,10 @@ fn draw(r: &RecordResponse, screen: &Screen) -> String {
     };
     if !session.session.is_empty() {
         out.push_str(&format!(
-            "Session {}: {} calls, {} tokens, {}.\n",
+            "Session {}: {}, {}, {}.\n",
             show::clean(&session.session),
-            count(session.requests),
-            count(session.tokens.map_or(0, |t| total(&t))),
+            counted(session.requests, "call"),
+            counted(session.tokens.map_or(0, |t| total(&t)), "token"),
             dollars_or_none(session.cost.as_ref()),
         ));
     }

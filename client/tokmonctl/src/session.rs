@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::dates::{self, Span};
 use crate::failure::Failure;
 use crate::filter::Only;
-use crate::show::number::{count, exact, instant, pico_or_zero};
+use crate::show::number::{count, counted, exact, instant, pico_or_zero};
 use crate::show::report::cost;
 use crate::show::table::{Look, Table, figures, id, path, text};
 use crate::show::{self, Screen, json as to_json};
@@ -178,18 +178,18 @@ fn rows_json(rows: &[TotalsRow], key: &str) -> Vec<Value> {
 fn draw(s: &Session, zone: &TimeZone, screen: &Screen) -> String {
     let sum = Sum::of(s.totals.as_ref());
     let mut out = format!(
-        "{} {} of {}\nproject  {}\ntime     {} to {}\ntotals   {} calls, {} tokens, ${}\nwaste    {} findings, {} tokens\n",
+        "{} {} of {}\nproject  {}\ntime     {} to {}\ntotals   {}, {}, ${}\nwaste    {}, {}\n",
         screen.bold("Session"),
         show::clean(&s.id),
         show::clean(&s.agent),
         show::clean(&s.project),
         instant(s.first_ms, zone),
         instant(s.last_ms, zone),
-        count(sum.requests),
-        count(sum.total()),
+        counted(sum.requests, "call"),
+        counted(sum.total(), "token"),
         exact(sum.cost),
-        count(s.waste_events),
-        count(s.wasted_tokens),
+        counted(s.waste_events, "finding"),
+        counted(s.wasted_tokens, "token"),
     );
     for (title, rows) in [("Model", &s.by_model), ("Tool", &s.by_tool)] {
         if rows.is_empty() {
@@ -243,10 +243,10 @@ fn reset_json(r: &ResetSessionResponse) -> Value {
 fn reset_text(r: &ResetSessionResponse) -> String {
     let ended = match r.ended.as_ref().filter(|e| !e.session.is_empty()) {
         Some(e) => format!(
-            "Ended session {} with {} calls, {} tokens, ${}. History stays.\n",
+            "Ended session {} with {}, {}, ${}. History stays.\n",
             show::clean(&e.session),
-            count(e.requests),
-            count(e.tokens.map_or(0, |t| total(&t))),
+            counted(e.requests, "call"),
+            counted(e.tokens.map_or(0, |t| total(&t)), "token"),
             exact(pico_or_zero(e.cost.as_ref())),
         ),
         None => String::new(),

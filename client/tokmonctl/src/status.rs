@@ -10,7 +10,7 @@ use tokmon_client::{Client, Error};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::show::number::{bytes, count, duration, instant};
+use crate::show::number::{bytes, count, counted, duration, instant};
 use crate::show::table::{Look, Table, figures, path, text};
 use crate::show::{self, Screen, json as to_json};
 
@@ -86,10 +86,7 @@ fn draw(s: &StatusResponse, now: Timestamp, screen: &Screen) -> String {
 
 fn ledger_line(l: &LedgerStatus) -> String {
     let zone = TimeZone::system();
-    let entries = match l.entries {
-        1 => "1 entry".to_owned(),
-        n => format!("{} entries", count(n)),
-    };
+    let entries = counted(l.entries, "entry");
     let mut line = format!("{entries}, {}", bytes(l.file_bytes));
     if l.oldest_ms != 0 {
         line.push_str(&format!(

@@ -9,7 +9,7 @@ use tokmon_client::{Client, Error, Kind};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::report::{self, By, Question};
-use crate::show::number::{bytes, count};
+use crate::show::number::{bytes, counted};
 use crate::show::{self, json};
 use crate::status;
 
@@ -85,11 +85,11 @@ fn bar() -> ProgressBar {
 
 fn line(p: &ImportProgress) -> String {
     format!(
-        "{} of {}, {} files, {} records",
+        "{} of {}, {}, {}",
         bytes(p.bytes_done),
         bytes(p.bytes_total),
-        count(p.files_done),
-        count(p.records)
+        counted(p.files_done, "file"),
+        counted(p.records, "record")
     )
 }
 

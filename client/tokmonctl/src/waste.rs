@@ -5,7 +5,7 @@ use tokmon_client::v1::{WasteRequest, WasteResponse};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::show::number::{count, dollars_or_none, percent};
+use crate::show::number::{count, counted, dollars_or_none, percent};
 use crate::show::table::{Look, Table, figures, text};
 use crate::show::{self, Screen, json as to_json};
 
@@ -91,13 +91,13 @@ fn as_json(w: &WasteResponse) -> Value {
 
 fn draw(w: &WasteResponse, screen: &Screen) -> String {
     let summary = format!(
-        "{}, {}: {} of {} tokens in {} calls were wasted ({}), {}. Without that waste the next 30 days would cost \
+        "{}, {}: {} of {} in {} were wasted ({}), {}. Without that waste the next 30 days would cost \
          {} less.\n",
         screen.bold("Waste"),
         show::clean(&w.period.replace('_', " ")),
         count(w.wasted_tokens),
-        count(w.total_tokens),
-        count(w.requests),
+        counted(w.total_tokens, "token"),
+        counted(w.requests, "call"),
         percent(w.waste_rate_percent),
         dollars_or_none(w.wasted_cost.as_ref()),
         dollars_or_none(w.potential_monthly_savings.as_ref()),

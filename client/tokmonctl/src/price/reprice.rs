@@ -6,7 +6,7 @@ use tokmon_client::v1::{RepriceRequest, RepriceResponse};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::show::number::{count, dollars, exact, pico_or_zero};
+use crate::show::number::{count, counted, dollars, exact, pico_or_zero};
 use crate::show::table::{Look, Table, figures, text};
 use crate::show::{self, Screen, json as to_json};
 
@@ -61,9 +61,9 @@ fn draw(a: &RepriceResponse, dry_run: bool, screen: &Screen) -> String {
     }
     let verb = if dry_run { "would change" } else { "changed" };
     out.push_str(&format!(
-        "{} of {} records {verb}: ${} before, ${} after.\n",
+        "{} of {} {verb}: ${} before, ${} after.\n",
         count(a.changed),
-        count(a.records),
+        counted(a.records, "record"),
         exact(before),
         exact(after)
     ));

@@ -64,6 +64,15 @@ pub(crate) fn count(n: u64) -> String {
     grouped(&n.to_string())
 }
 
+/// A count and what was counted, by its singular: "1 call", "2,000 calls".
+pub(crate) fn counted(n: u64, one: &str) -> String {
+    match (n, one.strip_suffix('y')) {
+        (1, _) => format!("1 {one}"),
+        (_, Some(stem)) => format!("{} {stem}ies", count(n)),
+        (_, None) => format!("{} {one}s", count(n)),
+    }
+}
+
 fn grouped(digits: &str) -> String {
     let mut out = String::with_capacity(digits.len() * 4 / 3 + 1);
     for (i, digit) in digits.chars().enumerate() {
@@ -159,6 +168,18 @@ pub(crate) fn parse_dollars(text: &str) -> Result<Money, String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_counted_agrees_with_its_number() {
+        assert_eq!(
+            (counted(0, "call"), counted(1, "call")),
+            ("0 calls".to_owned(), "1 call".to_owned())
+        );
+        assert_eq!(
+            (counted(1, "entry"), counted(2_000, "entry")),
+            ("1 entry".to_owned(), "2,000 entries".to_owned())
+        );
+    }
 
     #[test]
     fn dollars_show_what_matters() {

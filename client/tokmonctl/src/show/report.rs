@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::number::{NONE, count, dollars, instant};
+use super::number::{NONE, count, counted, dollars, instant};
 use super::table::{Column, Look, Table, figures, id, path, text};
 use super::{Screen, clean};
 use crate::totals::{Report, Sum};
@@ -85,11 +85,7 @@ pub(crate) fn remarks(report: &Report, screen: &Screen) -> String {
         let calls = report.totals.unpriced_requests;
         let text = format!(
             "{} without a known price, not in the cost: {}. Set one with `tokmonctl price set`.",
-            if calls == 1 {
-                "1 call".to_owned()
-            } else {
-                format!("{} calls", count(calls))
-            },
+            counted(calls, "call"),
             models.join(", ")
         );
         out.push_str(&format!("{}\n", screen.warning(&screen.fold(&text, 2))));
