@@ -2,6 +2,9 @@
 //!
 //! A message is written again while it streams, and a checkpoint (`$set`) may hold all messages once more; each is one
 //! call, known by its id. What was rewound was billed all the same.
+//!
+//! A subagent's chat lies in a directory that is named after the session which started it. Its calls are that session's,
+//! as telemetry has it too.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -15,14 +18,14 @@ use super::google::Usage;
 use super::json::{Problem, Reader};
 use super::lines::{LineParser, restore, save};
 use super::notes::Notes;
-use super::values::{Names, instant, is_uuid};
+use super::values::{Names, instant, is_uuid, subagent};
 use super::{Form, Format, Found, Origin, Reading};
 use crate::roots::Places;
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "gemini-cli",
-    version: 1,
+    version: 2,
     places,
     forms: &[
         Form {
@@ -170,12 +173,20 @@ impl Session {
             ),
         };
         let model = self.model.clone().unwrap_or_default();
-        let mut seen = origin.call(names, FORMAT.name, key, at_ms, &session, &model);
+        let below = origin.below("chats");
+        let owner = match below.as_slice() {
+            [parent, _, ..] if self.subagent && is_uuid(parent) => parent,
+            _ => &*session,
+        };
+        let mut seen = origin.call(names, FORMAT.name, key, at_ms, owner, &model);
         if seen.provider.is_empty() {
             seen.provider = names.get("google");
         }
         seen.tokens = tokens;
         seen.sidechain = self.subagent;
+        if self.subagent {
+            seen.place = subagent("subagent");
+        }
         seen.who.tool = names.get(message.tool.as_deref().unwrap_or_default());
         seen.who.project = self
             .project
@@ -330,6 +341,26 @@ mod tests {
         assert_ne!(one(HEAD, MESSAGE), one(&other, MESSAGE));
         let long = MESSAGE.replace("m2", "0197a1b2-0000-4000-8000-00000000000a");
         assert_eq!(one(HEAD, &long), one(&other, &long));
+    }
+
+    #[test]
+    fn a_subagent_works_for_the_session_that_its_directory_names() {
+        let head = HEAD.replace("s1", SUB).replace("main", "subagent");
+        const MAIN: &str = "ad12ddc4-ec82-49c6-adab-6cf2d0003512";
+        const SUB: &str = "fef82c8e-de18-4df3-b0c7-1719ba8375b1";
+        for (dir, owner) in [(MAIN, MAIN), ("old", SUB), (".", SUB)] {
+            let origin = testing::origin(&format!("/g/tmp/h/chats/{dir}/{SUB}.jsonl"));
+            let found = testing::lines(open, origin, &format!("{head}\n{MESSAGE}\n"));
+            assert_eq!(rows(&found), [ROW.replace("s1", owner)], "{dir}");
+            let seen = &found.observations[0];
+            assert!(
+                seen.sidechain
+                    && seen
+                        .place
+                        .as_ref()
+                        .is_some_and(|place| &*place.subagent == "subagent")
+            );
+        }
     }
 
     #[test]
