@@ -20,7 +20,7 @@ pub use burn::Burn;
 use crate::Name;
 use crate::refusal::Refusal;
 use crate::report::{Filter, IdFilter};
-use crate::rollup::{Agg, Dimension, Dims};
+use crate::rollup::{Agg, Dimension, Dims, bucket_of, bucket_start_ms};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Length of a block when none is asked for.
@@ -72,7 +72,8 @@ impl BlocksQuery {
         self.filter.needs_full()
     }
 
-    fn length_ms(&self) -> i64 {
+    /// Length of a block, milliseconds.
+    pub fn length_ms(&self) -> i64 {
         let hours = if self.hours == 0 {
             DEFAULT_HOURS
         } else {
@@ -105,6 +106,8 @@ pub struct Block {
 pub struct Blocks {
     query: BlocksQuery,
     filter: IdFilter,
+    /// What comes before the first row is not known, and no pause has shown yet where a block begins.
+    unsure: Option<Unsure>,
     done: Vec<Open>,
     /// The block that the last complete bucket fell into.
     open: Option<Open>,
@@ -120,6 +123,22 @@ struct Open {
     gap: bool,
 }
 
+/// From when on calls are known.
+struct Unsure {
+    since_ms: i64,
+    now_ms: i64,
+}
+
+/// The blocks that are open now, usually one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Latest {
+    /// Those blocks.
+    pub blocks: Vec<Block>,
+    /// Where a block begins that everything open is in or after: reading may start there the next time, as if nothing
+    /// came before, for as long as no call is added before it. `None`: there are no calls.
+    pub resume: Option<u32>,
+}
+
 struct Pending {
     bucket: u32,
     agg: Agg,
@@ -132,9 +151,21 @@ impl Blocks {
         Blocks {
             query: query.clone(),
             filter,
+            unsure: None,
             done: Vec::new(),
             open: None,
             pending: None,
+        }
+    }
+
+    /// No blocks yet, and rows come from this bucket on only. Where blocks begin is known after the first pause that is
+    /// longer than a block: see [`Blocks::latest`].
+    pub fn since(query: &BlocksQuery, filter: IdFilter, bucket: u32, now_ms: i64) -> Blocks {
+        let since_ms = bucket_start_ms(bucket);
+        let unsure = (bucket > 0).then_some(Unsure { since_ms, now_ms });
+        Blocks {
+            unsure,
+            ..Blocks::new(query, filter)
         }
     }
 
@@ -167,6 +198,19 @@ impl Blocks {
         let Some(bucket) = self.pending.take() else { return };
         let length = self.query.length_ms();
         let first = bucket.agg.first_ms;
+        if let Some(unsure) = &self.unsure {
+            let last = self
+                .open
+                .as_ref()
+                .map_or(unsure.since_ms, |open| open.agg.last_ms);
+            // What lies before the pause must not be open any more: it is forgotten.
+            let over = unsure.now_ms.saturating_sub(last) >= length;
+            if over && first.saturating_sub(last) > length {
+                self.unsure = None;
+                self.open = None;
+                self.done.clear();
+            }
+        }
         if let Some(open) = &mut self.open {
             let last = open.agg.last_ms;
             let paused = first.saturating_sub(last) > length;
@@ -202,6 +246,24 @@ impl Blocks {
         });
     }
 
+    /// The blocks that are open at `now_ms`. `None`: the rows do not tell where they began, more of the past is needed.
+    pub fn latest(mut self, now_ms: i64, name: &dyn Fn(Dimension, u32) -> Name) -> Option<Latest> {
+        self.settle();
+        self.done.extend(self.open.take());
+        let length = self.query.length_ms();
+        if self.unsure.is_some() && !self.done.is_empty() {
+            return None;
+        }
+        self.query.active_only = true;
+        let calls = || self.done.iter().filter(|open| !open.gap);
+        let open = calls().find(|open| open.is_active(length, now_ms));
+        let resume = open
+            .or_else(|| calls().next_back())
+            .map(|open| bucket_of(open.agg.first_ms));
+        let blocks = self.finish(now_ms, name);
+        Some(Latest { blocks, resume })
+    }
+
     /// The blocks that were asked for, in the order of time, as they stand at `now_ms`.
     pub fn finish(mut self, now_ms: i64, name: &dyn Fn(Dimension, u32) -> Name) -> Vec<Block> {
         self.settle();
@@ -215,8 +277,7 @@ impl Blocks {
         (self.done.into_iter())
             .filter(|open| from <= open.start_ms && open.start_ms < to)
             .map(|open| {
-                let active =
-                    !open.gap && now_ms.saturating_sub(open.agg.last_ms) < length && now_ms < open.end_ms;
+                let active = open.is_active(length, now_ms);
                 let mut models: Vec<Name> =
                     open.models.iter().map(|&id| name(Dimension::Model, id)).collect();
                 models.sort_unstable();
@@ -236,6 +297,12 @@ impl Blocks {
             })
             .filter(|block| block.active || !active_only)
             .collect()
+    }
+}
+
+impl Open {
+    fn is_active(&self, length: i64, now_ms: i64) -> bool {
+        !self.gap && now_ms.saturating_sub(self.agg.last_ms) < length && now_ms < self.end_ms
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod answer;
 mod audit;
+mod blocks;
 mod clock;
 mod error;
 mod explain;

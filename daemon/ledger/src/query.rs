@@ -1,7 +1,6 @@
 //! Reads. Each sees one consistent snapshot per call to the store and may block: call them where waiting is allowed.
 
 use tokmon_core::Name;
-use tokmon_core::blocks::{Block, Blocks, BlocksQuery};
 use tokmon_core::entry::{Body, Entry, Record};
 use tokmon_core::limits::MAX_PAGE;
 use tokmon_core::report::{Filter, Fold, IdFilter, Query, Report};
@@ -62,26 +61,6 @@ impl Ledger {
             let report = fold.finish(&names(store));
             let unpriced = report.unpriced.clone();
             Ok((report, unpriced))
-        })
-    }
-
-    /// The blocks that subscriptions are metered in, as they stand now.
-    ///
-    /// # Errors
-    /// As [`Ledger::report`].
-    pub fn blocks(&self, query: &BlocksQuery) -> Result<Vec<Block>, LedgerError> {
-        query.validate()?;
-        let now_ms = self.shared().clock.now_ms();
-        self.shared().slot.read(|store| {
-            let ids = resolve(store, &query.filter)?;
-            let mut blocks = Blocks::new(query, ids);
-            let mut visit = |bucket: u32, dims: &Dims, agg: &Agg| blocks.add(bucket, dims, agg);
-            if query.needs_full() {
-                store.rollup_full(query.buckets(), &mut visit)?;
-            } else {
-                store.rollup_coarse(query.buckets(), &mut visit)?;
-            }
-            Ok(blocks.finish(now_ms, &names(store)))
         })
     }
 
@@ -212,7 +191,7 @@ impl Ledger {
 
 /// The names behind dictionary ids. One that cannot be read shows as a question mark: a report with a name missing
 /// is worth more than none.
-fn names(store: &dyn Store) -> impl Fn(Dimension, u32) -> Name {
+pub(crate) fn names(store: &dyn Store) -> impl Fn(Dimension, u32) -> Name {
     |dimension, id| {
         store
             .name(dimension, id)

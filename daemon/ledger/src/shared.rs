@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokmon_core::state::{Rules, State};
 
 use crate::answer::Health;
+use crate::blocks::Begins;
 use crate::clock::Clock;
 use crate::lanes::Lanes;
 use crate::place::Place;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) place: Place,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rules: Arc<Rules>,
+    /// Where agents' blocks begin.
+    pub(crate) begins: Begins,
     pub(crate) tail: watch::Sender<Tail>,
     state: RwLock<Arc<State>>,
     pub(crate) health: watch::Sender<Health>,
@@ -59,6 +62,7 @@ impl Shared {
             place,
             clock,
             rules,
+            begins: Begins::default(),
             tail: watch::Sender::new(tail),
             expiry: watch::Sender::new(state.next_expiry_ms),
             state: RwLock::new(Arc::new(state)),

@@ -1,6 +1,7 @@
 //! The ledger over a store in memory that fails on demand: what the store itself must do is shown elsewhere.
 
 mod adjust;
+mod blocks;
 mod books;
 mod care;
 mod faulty;

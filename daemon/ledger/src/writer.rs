@@ -253,6 +253,7 @@ impl Writer {
                     waiting: answers,
                 }));
             }
+            self.shared.begins.wrote(&batch);
             log_alerts(&batch);
             self.commit = (self.commit * 7 + begin.elapsed()) / 8;
             if batch.checkpoint.is_some() {

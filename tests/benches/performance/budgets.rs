@@ -170,46 +170,65 @@ pub(crate) fn programs(bench: &Bench) {
     let set = client.set_budget(budget(1_000_000_000));
     bench.runtime.block_on(set).expect("a budget");
     let prompt = r#"{"session_id":"s","cwd":"/p","hook_event_name":"UserPromptSubmit","prompt":"go on"}"#;
-    let line = r#"{"session_id":"s","cwd":"/p","model":{"id":"claude-sonnet-4-5","display_name":"Sonnet"},"cost":{"total_cost_usd":1.5}}"#;
     let check: &[&str] = &["budget", "check", "--tokens", "1000"];
-    for (what, args, told) in [
-        ("hook", &["hook", "claude-code"][..], prompt),
-        ("statusline", &["statusline"], line),
-        ("budget check", check, ""),
-    ] {
-        let run = || {
-            let mut input = tempfile::tempfile().expect("a file");
-            input.write_all(told.as_bytes()).expect("written");
-            input.rewind().expect("at its beginning");
-            let mut command = env.command(binaries::tokmonctl());
-            command.args(args).stdin(Stdio::from(input));
-            command
-        };
-        let wall: Vec<f64> = (0..SPAWNS).map(|_| process::timed(run())).collect();
-        // A hook that has nothing to say cannot be held at its end: it is looked at as it passes, and most looks are early.
-        let passing = || (0..SPAWNS).filter_map(|_| process::watched(&bench.runtime, run()).peak);
-        let peak: Vec<f64> = match what {
-            "hook" => passing().reduce(f64::max).into_iter().collect(),
-            _ => process::peak_of_short(&bench.runtime, run())
-                .into_iter()
-                .collect(),
-        };
-        let bare: Vec<f64> = (0..SPAWNS)
-            .map(|_| process::timed(Command::new("true")))
-            .collect();
-        bench.figures.add(
-            &format!("`tokmonctl {what}`, whole process"),
-            "ms",
-            &wall,
-            Target::AtMost(5.0),
-            &Peer::measured("spawning `true`", &bare),
-        );
-        if !peak.is_empty() {
-            let none = Peer::none();
-            bench
-                .figures
-                .add("its memory", "MB", &peak, Target::AtMost(8.0), &none);
-        }
-    }
+    program(bench, &env, "hook", &["hook", "claude-code"], prompt);
+    program(bench, &env, "statusline", &["statusline"], &line("s"));
+    program(bench, &env, "budget check", check, "");
     daemon.stop();
+    // Its agents never pause, so nothing but all of history tells where their blocks begin.
+    let large = bench.large();
+    println!("  {} records:", large.records);
+    let daemon = large.env.start_daemon();
+    let client = bench.client(&large.env);
+    let current = client.get_session(v1::GetSessionRequest {
+        agent: "claude-code".to_owned(),
+        ..v1::GetSessionRequest::default()
+    });
+    let session = bench.runtime.block_on(current).expect("a session").id;
+    program(bench, &large.env, "statusline", &["statusline"], &line(&session));
+    program(bench, &large.env, "quota", &["quota"], "");
+    daemon.stop();
+}
+
+/// What an agent tells when it asks for its line.
+fn line(session: &str) -> String {
+    let model = r#"{"id":"claude-sonnet-4-5","display_name":"Sonnet"}"#;
+    format!(r#"{{"session_id":"{session}","cwd":"/p","model":{model},"cost":{{"total_cost_usd":1.5}}}}"#)
+}
+
+/// Whole runs of one program that is told something.
+fn program(bench: &Bench, env: &Env, what: &str, args: &[&str], told: &str) {
+    let run = || {
+        let mut input = tempfile::tempfile().expect("a file");
+        input.write_all(told.as_bytes()).expect("written");
+        input.rewind().expect("at its beginning");
+        let mut command = env.command(binaries::tokmonctl());
+        command.args(args).stdin(Stdio::from(input));
+        command
+    };
+    let wall: Vec<f64> = (0..SPAWNS).map(|_| process::timed(run())).collect();
+    // A hook that has nothing to say cannot be held at its end: it is looked at as it passes, and most looks are early.
+    let passing = || (0..SPAWNS).filter_map(|_| process::watched(&bench.runtime, run()).peak);
+    let peak: Vec<f64> = match what {
+        "hook" => passing().reduce(f64::max).into_iter().collect(),
+        _ => process::peak_of_short(&bench.runtime, run())
+            .into_iter()
+            .collect(),
+    };
+    let bare: Vec<f64> = (0..SPAWNS)
+        .map(|_| process::timed(Command::new("true")))
+        .collect();
+    bench.figures.add(
+        &format!("`tokmonctl {what}`, whole process"),
+        "ms",
+        &wall,
+        Target::AtMost(5.0),
+        &Peer::measured("spawning `true`", &bare),
+    );
+    if !peak.is_empty() {
+        let none = Peer::none();
+        bench
+            .figures
+            .add("its memory", "MB", &peak, Target::AtMost(8.0), &none);
+    }
 }

@@ -57,7 +57,7 @@ const SECTIONS: [Section; 17] = [
     ),
     section(
         "hooks",
-        "whole runs of `hook`, `statusline` and `budget check`",
+        "whole runs of `hook`, `statusline`, `quota` and `budget check`",
         budgets::programs,
     ),
     section("bulk", "bulk import, size of the ledger", ledger::bulk),

@@ -247,4 +247,49 @@ proptest! {
         let found: Vec<Plain> = blocks_of(&BlocksQuery::default(), &calls, now).iter().map(plain).collect();
         prop_assert_eq!(found, by_call(&calls, now));
     }
+
+    #[test]
+    fn the_open_block_is_the_same_however_little_is_read(
+        calls in calls(),
+        now in -8 * HOUR_MS..8 * HOUR_MS,
+        pages in prop::collection::vec(0..8 * 24_u32, 1..4),
+        more in calls(),
+        later in 0..8 * HOUR_MS,
+    ) {
+        let query = BlocksQuery { active_only: true, ..BlocksQuery::default() };
+        let now = calls.last().map_or(START, |call| call.0) + now;
+        let name = |_, id: u32| Name::from(format!("m{id}"));
+        let expected = blocks_of(&query, &calls, now);
+        let read = |calls: &[Call], blocks: Blocks, from: u32, now| {
+            let mut blocks = blocks;
+            for (bucket, dims, agg) in rows(calls).into_iter().filter(|row| row.0 >= from) {
+                blocks.add(bucket, &dims, &agg);
+            }
+            blocks.latest(now, &name)
+        };
+        // More than a block back, however much that is, or everything.
+        let mut known = None;
+        for back in pages {
+            let from = bucket_of(now - L).saturating_sub(back);
+            let found = read(&calls, Blocks::since(&query, IdFilter::default(), from, now), from, now);
+            if let Some(found) = found {
+                prop_assert_eq!(&found.blocks, &expected);
+                known = Some(found.resume);
+            }
+        }
+        let all = read(&calls, Blocks::since(&query, IdFilter::default(), 0, now), 0, now).unwrap();
+        prop_assert_eq!(&all.blocks, &expected);
+        // From where it was found, also after more calls.
+        for resume in [all.resume].into_iter().chain(known).flatten() {
+            let from_there = |calls: &[Call], now| {
+                read(calls, Blocks::new(&query, IdFilter::default()), resume, now).unwrap().blocks
+            };
+            prop_assert_eq!(&from_there(&calls, now), &expected);
+            let first = rows(&calls).into_iter().map(|row| row.0).find(|bucket| *bucket >= resume);
+            let shift = first.map_or(0, |bucket| bucket_start_ms(bucket) - START);
+            let more: Vec<Call> = more.iter().map(|call| (call.0 + shift, call.1, call.2)).collect();
+            let both = [calls.clone(), more].concat();
+            prop_assert_eq!(from_there(&both, now + later), blocks_of(&query, &both, now + later));
+        }
+    }
 }

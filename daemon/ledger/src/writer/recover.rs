@@ -100,6 +100,7 @@ impl Writer {
         let draft = guarded(|| replay::load(&*store, &shared.rules))?;
         self.draft = draft;
         self.slices = Default::default();
+        shared.begins.forget();
         self.checkpoint_seq = 0;
         shared.slot.fill(store.clone());
         Ok(store)
