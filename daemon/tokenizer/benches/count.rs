@@ -85,7 +85,20 @@ fn composed() -> Vec<(String, String)> {
     while torture.len() < MB / 2 {
         torture += &nasty(&mut noise);
     }
+    let mut random = |name: &str, from: u32, to: u32, takes: fn(char) -> bool| {
+        let mut text = String::new();
+        while text.len() < MB / 4 {
+            let point = from + noise.below((to - from) as usize) as u32;
+            text.extend(char::from_u32(point).filter(|char| takes(*char)));
+        }
+        (format!("random {name}"), text)
+    };
     vec![
+        random("characters", 0, 0x11_0000, |_| true),
+        random("BMP", 0, 0x1_0000, |_| true),
+        random("letters of all scripts", 0, 0x1_0000, char::is_alphabetic),
+        random("Han", 0x4e00, 0xa000, |_| true),
+        random("emoji", 0x1_f300, 0x1_fa00, |_| true),
         ("passages".to_owned(), PASSAGES.concat().repeat(100)),
         ("torture".to_owned(), torture),
     ]

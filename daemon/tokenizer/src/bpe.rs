@@ -1,16 +1,19 @@
 //! Byte-pair encoding of pieces of any length in linear time and constant memory.
 //!
-//! A long piece is encoded in windows that overlap. Two neighbouring windows are joined at a token that both
+//! A piece falls into stretches that no token reaches across, so that no merge does ([`crate::seams`]). A long
+//! stretch is encoded in windows that overlap. Two neighbouring windows are joined at a token that both
 //! hold at the same place. That is exact: a sequence of tokens is the encoding of its text if and only if each
 //! pair of neighbours is the encoding of theirs, and every pair of the joined sequence comes from one of the
 //! windows. (See the corollaries in the documentation of the crate `bpe`.)
 
-use crate::keys::NONE;
-use crate::vocabulary::Vocabulary;
+mod few;
+mod window;
 
-/// Up to this many bytes a plain search for the lowest rank is quicker than keeping blocks of parts.
-const FEW: usize = 32;
-const SEVERAL: usize = 128;
+use crate::seams::{Seam, char_len};
+use crate::vocabulary::Vocabulary;
+use few::Bounds;
+use window::{Merge, Span, common};
+
 /// Bytes of a window at first; doubled until neighbours can be joined.
 const WINDOW: usize = 1024;
 /// Bytes that neighbouring windows share at least: the longest token and some more.
@@ -19,22 +22,67 @@ const OVERLAP: usize = 192;
 /// Counts pieces that are no token themselves, one after the other, and reuses its memory.
 #[derive(Default)]
 pub(crate) struct Merger {
+    bounds: Bounds,
     merge: Merge,
     here: Vec<Span>,
     there: Vec<Span>,
 }
 
 impl Merger {
-    /// Number of tokens that the merges make of `text[start..end]`.
+    /// Number of tokens that the merges make of `text[start..end]`, which are whole characters.
     pub(crate) fn count(&mut self, vocabulary: &Vocabulary, text: &[u8], start: usize, end: usize) -> u64 {
-        match end - start {
-            0 => 0,
-            1..=FEW => count_short::<FEW>(vocabulary, text, start, end) as u64,
-            33..=SEVERAL => count_short::<SEVERAL>(vocabulary, text, start, end) as u64,
-            _ => self.count_long(vocabulary, &text[start..end], WINDOW),
+        let seams = &vocabulary.seams;
+        let piece = &text[start..end];
+        // Where the stretch begins, and in how many parts it is so far.
+        let (mut from, mut parts, mut total) = (0, 0, 0);
+        let (mut at, mut left) = (0, Seam::default());
+        while at < piece.len() {
+            let next = piece.len().min(at + char_len(piece[at]));
+            let right = match next < piece.len() {
+                true => seams.before(piece, next),
+                false => Seam::END,
+            };
+            let is_whole = next - at > 1 && !left.ragged & !right.ragged && seams.whole(&piece[at..next]);
+            let mut part = if is_whole { next } else { at + 1 };
+            loop {
+                let apart = match part < next {
+                    true => seams.before(piece, part).apart,
+                    false => right.apart,
+                };
+                if !apart || parts > 0 {
+                    parts = self.bounds.push(parts, part - from);
+                }
+                if apart {
+                    total += match parts {
+                        0 => 1,
+                        _ => self.count_stretch(vocabulary, text, parts, start + from, start + part),
+                    };
+                    (from, parts) = (part, 0);
+                }
+                if part == next {
+                    break;
+                }
+                part += 1;
+            }
+            (left, at) = (right, next);
         }
+        total
     }
 
+    #[inline(always)]
+    fn count_stretch(
+        &mut self,
+        vocabulary: &Vocabulary,
+        text: &[u8],
+        parts: usize,
+        start: usize,
+        end: usize,
+    ) -> u64 {
+        let count = self.bounds.count(vocabulary, text, start, parts);
+        count.unwrap_or_else(|| self.count_long(vocabulary, &text[start..end], WINDOW))
+    }
+
+    #[inline(never)]
     fn count_long(&mut self, vocabulary: &Vocabulary, piece: &[u8], mut window: usize) -> u64 {
         loop {
             if let Some(count) = self.count_in_windows(vocabulary, piece, window) {
@@ -46,7 +94,9 @@ impl Merger {
 
     /// `None` when two neighbouring windows have no token in common. A window as long as the piece always works.
     fn count_in_windows(&mut self, vocabulary: &Vocabulary, piece: &[u8], window: usize) -> Option<usize> {
-        let Merger { merge, here, there } = self;
+        let Merger {
+            merge, here, there, ..
+        } = self;
         // The tokens of a window of the piece, as if there were nothing else.
         let mut encode = |from: usize, into: &mut Vec<Span>| {
             let end = piece.len().min(from + window);
@@ -67,177 +117,6 @@ impl Merger {
         }
         Some(total + here.len() - counted)
     }
-}
-
-/// Joins the two neighbours whose union has the lowest rank, leftmost first, until there are none.
-fn count_short<const MOST: usize>(vocabulary: &Vocabulary, text: &[u8], start: usize, end: usize) -> usize {
-    let mut parts = end - start;
-    // Of each part together with the next one; the last one has none.
-    let mut ranks = [NONE; MOST];
-    // How many bytes of the piece are before each part; the last entry is the end.
-    let mut starts = [0_u8; MOST];
-    for at in 0..parts {
-        starts[at] = at as u8;
-        if at + 1 < parts {
-            ranks[at] = vocabulary.pair(text, start + at);
-        }
-    }
-    let piece = parts;
-    let place = |starts: &[u8; MOST], parts: usize, at: usize| match at < parts {
-        true => start + usize::from(starts[at]),
-        false => start + piece,
-    };
-    loop {
-        let (mut lowest, mut at) = (NONE, 0);
-        for (index, rank) in ranks[..parts].iter().enumerate() {
-            if *rank < lowest {
-                (lowest, at) = (*rank, index);
-            }
-        }
-        if lowest == NONE {
-            return parts;
-        }
-        starts.copy_within(at + 2..parts, at + 1);
-        ranks.copy_within(at + 2..parts, at + 1);
-        parts -= 1;
-        ranks[parts] = NONE;
-        let rate = |at: usize| match at + 1 < parts {
-            true => vocabulary.rank(text, place(&starts, parts, at), place(&starts, parts, at + 2)),
-            false => NONE,
-        };
-        ranks[at] = rate(at);
-        if let Some(before) = at.checked_sub(1) {
-            ranks[before] = rate(before);
-        }
-    }
-}
-
-/// First token from `here[first..]` on that `there` has at the same place.
-fn common(here: &[Span], first: usize, there: &[Span]) -> Option<(usize, usize)> {
-    let (mut i, mut j) = (first, 0);
-    while i < here.len() && j < there.len() {
-        if here[i] == there[j] {
-            return Some((i, j));
-        }
-        if here[i].end <= there[j].end {
-            i += 1;
-        } else {
-            j += 1;
-        }
-    }
-    None
-}
-
-/// Where a token lies in its piece.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Span {
-    start: usize,
-    end: usize,
-}
-
-/// Parts of which the lowest rank is kept together.
-const BLOCK: usize = 32;
-/// As [`NONE`], among ranks that are compared with a sign: processors do that more quickly.
-const NO_RANK: i32 = i32::MAX;
-
-/// The same as [`count_short`] for windows: parts stay where they are, named by their first byte, and the lowest rank
-/// of each block of them is known.
-#[derive(Default)]
-struct Merge {
-    len: usize,
-    before: Vec<u32>,
-    end: Vec<u32>,
-    /// Rank of a part together with the next one; whole blocks.
-    ranks: Vec<i32>,
-    /// The lowest rank of each block.
-    lowest: Vec<i32>,
-}
-
-impl Merge {
-    fn run(&mut self, vocabulary: &Vocabulary, bytes: &[u8]) {
-        self.len = bytes.len();
-        self.before.clear();
-        self.end.clear();
-        self.ranks.clear();
-        self.lowest.clear();
-        let len = u32::try_from(bytes.len()).unwrap_or(NONE);
-        self.before.extend((0..len).map(|at| at.wrapping_sub(1)));
-        self.end.extend(1..=len);
-        let pairs = 0..bytes.len().saturating_sub(1);
-        self.ranks
-            .extend(pairs.map(|at| signed(vocabulary.pair(bytes, at))));
-        self.ranks.resize(bytes.len().next_multiple_of(BLOCK), NO_RANK);
-        let (blocks, _) = self.ranks.as_chunks::<BLOCK>();
-        self.lowest.extend(blocks.iter().map(|block| lowest(block)));
-        while let Some(left) = self.next() {
-            let right = self.end[left] as usize;
-            let end = self.end[right];
-            self.end[left] = end;
-            self.ranks[right] = NO_RANK;
-            if let Some(before) = self.before.get_mut(end as usize) {
-                *before = left as u32;
-            }
-            self.rate(vocabulary, bytes, left);
-            let before = self.before[left];
-            if before != NONE {
-                self.rate(vocabulary, bytes, before as usize);
-                self.review(before as usize / BLOCK);
-            }
-            self.review(left / BLOCK);
-            if right / BLOCK != left / BLOCK {
-                self.review(right / BLOCK);
-            }
-        }
-    }
-
-    /// The leftmost of the parts with the lowest rank.
-    fn next(&self) -> Option<usize> {
-        let wanted = lowest(&self.lowest);
-        if wanted == NO_RANK {
-            return None;
-        }
-        let block = self.lowest.iter().position(|rank| *rank == wanted)?;
-        let first = block * BLOCK;
-        let at = self.ranks[first..].iter().position(|rank| *rank == wanted)?;
-        Some(first + at)
-    }
-
-    /// Looks up what the part at `at` and the next one would become.
-    fn rate(&mut self, vocabulary: &Vocabulary, bytes: &[u8], at: usize) {
-        let middle = self.end[at] as usize;
-        self.ranks[at] = match self.end.get(middle) {
-            Some(end) => signed(vocabulary.rank(bytes, at, *end as usize)),
-            None => NO_RANK,
-        };
-    }
-
-    fn review(&mut self, block: usize) {
-        if let Some(ranks) = self.ranks.as_chunks::<BLOCK>().0.get(block) {
-            self.lowest[block] = lowest(ranks);
-        }
-    }
-
-    fn tokens(&self, offset: usize, spans: &mut Vec<Span>) {
-        spans.clear();
-        let mut start = 0;
-        while start < self.len {
-            let end = self.end[start] as usize;
-            spans.push(Span {
-                start: offset + start,
-                end: offset + end,
-            });
-            start = end;
-        }
-    }
-}
-
-/// [`NONE`] becomes [`NO_RANK`]; no rank is as high.
-fn signed(rank: u32) -> i32 {
-    i32::try_from(rank).unwrap_or(NO_RANK)
-}
-
-fn lowest(ranks: &[i32]) -> i32 {
-    ranks.iter().fold(NO_RANK, |lowest, rank| lowest.min(*rank))
 }
 
 #[cfg(test)]
@@ -270,30 +149,55 @@ mod tests {
         }
     }
 
+    /// Merging by stretches, and from whole characters, against merging bytes alone.
     #[test]
-    fn search_and_blocks_agree() {
+    fn stretches_and_bytes_agree() {
         let mut merger = Merger::default();
+        let mut agree = |vocabulary: &Vocabulary, text: &str| {
+            let piece = text.as_bytes();
+            let bytes = merger.count_in_windows(vocabulary, piece, piece.len());
+            let stretches = merger.count(vocabulary, piece, 0, piece.len());
+            assert_eq!(Some(stretches as usize), bytes, "{text}");
+        };
         for text in [
             "x",
             "xq",
+            "xqz",
+            "字",
+            "the",
             "zqxjkvbp",
             "internationalisierungsbehörde",
             "字字字字字字",
-            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "𒀀🙂\u{e000}鿿ᄀ가힣",
+            " 🏽👨‍👩‍👧",
+            "это слово",
+            "، سلام",
+            "नमस्ते",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ] {
-            let piece = text.as_bytes();
-            let blocks = merger.count_in_windows(&O200K, piece, piece.len()).unwrap();
-            assert_eq!(
-                count_short::<FEW>(&O200K, piece, 0, piece.len()),
-                blocks,
-                "{text}"
-            );
-            assert_eq!(
-                count_short::<SEVERAL>(&O200K, piece, 0, piece.len()),
-                blocks,
-                "{text}"
-            );
+            agree(&O200K, text);
+            agree(&O200K, &text.repeat(3));
+            agree(&O200K, &text.repeat(30));
+        }
+        // Neighbours in every script, and with its own characters.
+        let mut state = 7_u32;
+        let mut below = |bound: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % bound
+        };
+        for tables in [Tables::O200k, Tables::Cl100k, Tables::P50k, Tables::R50k] {
+            let vocabulary = Vocabulary::new(tables);
+            for _ in 0..30_000 {
+                let script = [
+                    0x20, 0xa0, 0x400, 0x600, 0x900, 0xe00, 0x3040, 0x4e00, 0xac00, 0x1_f300,
+                ];
+                let first = script[below(10) as usize];
+                let width = if below(8) == 0 { 0x1_0000 } else { 0x60 << below(6) };
+                let text: String = (0..=below(12))
+                    .map(|_| char::from_u32(first + below(width)).unwrap_or(' '))
+                    .collect();
+                agree(&vocabulary, &text);
+            }
         }
     }
 }

@@ -185,6 +185,10 @@ fn piece(work: &mut Work, vocabulary: &Vocabulary, text: &[u8], start: usize, en
         return 1;
     }
     let Work { memo, merger } = work;
+    // What falls apart at once is random, so it does not come again, and merged as quickly as it would be remembered.
+    if end - start < 5 || vocabulary.seams.soon(&text[start..end]) {
+        return merger.count(vocabulary, text, start, end);
+    }
     memo.get(text, start, end, || merger.count(vocabulary, text, start, end))
 }
 

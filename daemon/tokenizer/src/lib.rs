@@ -18,6 +18,7 @@ mod memo;
 mod model;
 mod request;
 mod scan;
+mod seams;
 mod stream;
 mod vocabulary;
 

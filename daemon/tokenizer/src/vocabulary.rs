@@ -3,6 +3,7 @@
 
 use crate::encoding::Tables;
 use crate::keys::{NONE, hash, middle_place, pack_middle, pack_short, short_place};
+use crate::seams::Seams;
 
 macro_rules! list {
     ($name:literal) => {
@@ -35,6 +36,8 @@ pub(crate) struct Vocabulary {
     /// A bit for each token of 3 bytes and more, at a place that others may share: most of what is looked up while pieces
     /// are merged is no token, and this much smaller table says so at once.
     some: Vec<u64>,
+    /// Where pieces fall apart, and what they are merged from.
+    pub(crate) seams: Seams,
 }
 
 impl std::fmt::Debug for Vocabulary {
@@ -73,10 +76,12 @@ impl Vocabulary {
             middle: vec![[0; MIDDLE_PLACE]; places(middle)],
             long: Long::new(list, long),
             some: vec![0; SOME_BITS / 64],
+            seams: Seams::new(),
         };
         for (token, rank) in Tokens::of(list) {
             vocabulary.put(token, rank);
         }
+        vocabulary.seams = Seams::of(&vocabulary, Tokens::of(list));
         vocabulary
     }
 
@@ -100,7 +105,11 @@ impl Vocabulary {
                 self.middle[free][..16].copy_from_slice(&key.to_le_bytes());
                 self.middle[free][16..].copy_from_slice(&rank.to_le_bytes());
             }
-            _ => self.long.put(token, rank),
+            _ => {
+                let bit = some_bit(hash(token) as u64);
+                self.some[bit / 64] |= 1 << (bit % 64);
+                self.long.put(token, rank);
+            }
         }
     }
 
@@ -115,7 +124,8 @@ impl Vocabulary {
             2 => self.pair(text, start),
             len @ 3..=7 => self.short(short_key(text, start, len)),
             len @ 8..=15 => self.middle(middle_key(text, start, len)),
-            _ => self.long.rank(&text[start..end]),
+            16..=LONGEST => self.long(&text[start..end]),
+            _ => NONE,
         }
     }
 
@@ -125,10 +135,15 @@ impl Vocabulary {
         self.pairs[usize::from(u16::from_le_bytes([text[start], text[start + 1]]))]
     }
 
+    /// Whether there may be a token at this place of the bits.
+    #[inline]
+    fn some(&self, bit: usize) -> bool {
+        self.some[bit / 64] >> (bit % 64) & 1 != 0
+    }
+
     #[inline]
     fn short(&self, key: u64) -> u32 {
-        let bit = some_bit(key);
-        if self.some[bit / 64] >> (bit % 64) & 1 == 0 {
+        if !self.some(some_bit(key)) {
             return NONE;
         }
         let mut place = short_place(key, self.short.len());
@@ -150,8 +165,7 @@ impl Vocabulary {
 
     #[inline]
     fn middle(&self, key: u128) -> u32 {
-        let bit = some_bit(key as u64 ^ (key >> 64) as u64);
-        if self.some[bit / 64] >> (bit % 64) & 1 == 0 {
+        if !self.some(some_bit(key as u64 ^ (key >> 64) as u64)) {
             return NONE;
         }
         let mut place = middle_place(key, self.middle.len());
@@ -167,6 +181,14 @@ impl Vocabulary {
             if place == self.middle.len() {
                 place = 0;
             }
+        }
+    }
+
+    fn long(&self, token: &[u8]) -> u32 {
+        let hash = hash(token);
+        match self.some(some_bit(hash as u64)) {
+            true => self.long.rank(token, hash),
+            false => NONE,
         }
     }
 }
@@ -203,12 +225,10 @@ impl Long {
         self.table[place] = (start as u32, token.len() as u32, rank);
     }
 
-    fn rank(&self, bytes: &[u8]) -> u32 {
-        if bytes.len() > LONGEST {
-            return NONE;
-        }
+    /// The rank of these bytes, of which this is the hash.
+    fn rank(&self, bytes: &[u8], hash: usize) -> u32 {
         let mask = self.table.len() - 1;
-        let mut place = hash(bytes) & mask;
+        let mut place = hash & mask;
         loop {
             let (start, len, rank) = self.table[place];
             if len == 0 {
@@ -224,7 +244,8 @@ impl Long {
 }
 
 /// The tokens of a list with their ranks, see the build script.
-struct Tokens {
+#[derive(Clone)]
+pub(crate) struct Tokens {
     rest: &'static [u8],
     rank: u32,
 }
@@ -253,8 +274,8 @@ impl Iterator for Tokens {
 
 /// The first free place from `place` on.
 fn free<const N: usize>(places: &[[u8; N]], mut place: usize) -> usize {
-    // No key is 0: the highest byte of it is the token's length.
-    while places[place][..N - 4].iter().any(|byte| *byte != 0) {
+    // The highest byte of a key is the token's length, which is not 0.
+    while places[place][N - 5] != 0 {
         place = (place + 1) % places.len();
     }
     place
