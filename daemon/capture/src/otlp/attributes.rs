@@ -46,7 +46,7 @@ allow! {
     /// Claude Code: counts up within a session.
     Sequence = "event.sequence";
     /// The agent's session.
-    Session = "session.id" | "conversation.id" | "gen_ai.conversation.id";
+    Session = "session.id" | "conversation.id" | "gen_ai.conversation.id" | "ai.telemetry.metadata.sessionId";
     /// Gemini CLI and Qwen Code: the turn that a call belongs to.
     Prompt = "prompt_id";
     /// The model, as an agent's own event names it.
@@ -60,17 +60,21 @@ allow! {
     /// chat, embeddings, invoke_agent, …
     Operation = "gen_ai.operation.name" | "llm.request.type";
     Input = "gen_ai.usage.input_tokens" | "gen_ai.usage.prompt_tokens" | "input_tokens" | "input_token_count";
+    /// The Vercel AI SDK: what of the input neither came from the cache nor went there.
+    Uncached = "ai.usage.inputTokenDetails.noCacheTokens";
     Output = "gen_ai.usage.output_tokens" | "gen_ai.usage.completion_tokens" | "output_tokens"
         | "output_token_count";
     CacheRead = "gen_ai.usage.cache_read.input_tokens" | "gen_ai.usage.cache_read_input_tokens"
         | "gen_ai.usage.cached_input_tokens" | "cache_read_tokens" | "cached_token_count"
-        | "cached_content_token_count";
+        | "cached_content_token_count" | "ai.usage.inputTokenDetails.cacheReadTokens" | "ai.usage.cachedInputTokens";
     CacheWrite = "gen_ai.usage.cache_creation.input_tokens" | "gen_ai.usage.cache_creation_input_tokens"
-        | "gen_ai.usage.cache_write.input_tokens" | "cache_creation_tokens" | "cache_write_token_count";
+        | "gen_ai.usage.cache_write.input_tokens" | "cache_creation_tokens" | "cache_write_token_count"
+        | "ai.usage.inputTokenDetails.cacheWriteTokens";
     CacheWrite5m = "cache_creation_5m_tokens";
     CacheWrite1h = "cache_creation_1h_tokens";
     Reasoning = "gen_ai.usage.reasoning.output_tokens" | "gen_ai.usage.reasoning_tokens"
-        | "reasoning_token_count" | "thoughts_token_count";
+        | "reasoning_token_count" | "thoughts_token_count" | "ai.usage.outputTokenDetails.reasoningTokens"
+        | "ai.usage.reasoningTokens";
     ToolTokens = "tool_token_count";
     Total = "total_token_count";
     /// Whole micro-dollars.

@@ -3,6 +3,9 @@
 //!
 //! Input includes what was read from and written to the cache, unless that is more than the input; output includes
 //! reasoning.
+//!
+//! OpenCode, and whatever else is built on the Vercel AI SDK, says in that SDK's own words what of it was cached; of its
+//! two spans for a call the inner one follows the conventions, and counts.
 
 use tokmon_core::tokens::Tokens;
 
@@ -22,16 +25,27 @@ const CALLS: [&str; 7] = [
 ];
 
 /// Former spellings of providers' names in the conventions, with the price book's.
-const PROVIDERS: [(&str, &str); 9] = [
+const PROVIDERS: [(&str, &str); 10] = [
     ("gcp.gemini", "google"),
     ("gcp.gen_ai", "google"),
     ("gcp.vertex_ai", "vertex"),
+    ("google.vertex", "vertex"),
     ("aws.bedrock", "bedrock"),
     ("azure.ai.openai", "azure"),
     ("azure.ai.inference", "azure"),
     ("az.ai.openai", "azure"),
     ("mistral_ai", "mistral"),
     ("x_ai", "xai"),
+];
+
+/// What the AI SDK puts behind a provider's name.
+const INTERFACES: [&str; 6] = [
+    ".chat",
+    ".messages",
+    ".responses",
+    ".completion",
+    ".generative-ai",
+    ".embedding",
 ];
 
 pub(super) fn facts(said: &Said<'_, '_>) -> Result<Option<Facts>, Problem> {
@@ -55,6 +69,11 @@ pub(super) fn facts(said: &Said<'_, '_>) -> Result<Option<Facts>, Problem> {
     let output = said.count(Attr::Output)?;
     let response = said.id(Attr::Response);
     let provider = said.text(Attr::Provider).unwrap_or_default();
+    // The AI SDK names the interface behind the provider.
+    let provider = INTERFACES
+        .iter()
+        .find_map(|interface| provider.strip_suffix(interface))
+        .unwrap_or(provider);
     let known = PROVIDERS.iter().find(|(said, _)| *said == provider);
     Ok(Some(Facts {
         model: model.to_owned(),
@@ -64,7 +83,10 @@ pub(super) fn facts(said: &Said<'_, '_>) -> Result<Option<Facts>, Problem> {
             _ => known.map_or(provider, |(_, name)| name).to_owned(),
         },
         tokens: Tokens {
-            input: prompt.checked_sub(read + written).unwrap_or(prompt),
+            input: match said.says(Attr::Uncached) {
+                true => said.count(Attr::Uncached)?,
+                false => prompt.checked_sub(read + written).unwrap_or(prompt),
+            },
             output,
             reasoning: said.count(Attr::Reasoning)?.min(output),
             cache_read: read,

@@ -401,6 +401,49 @@ fn figures_that_cannot_be_right_are_named_and_the_rest_counts() {
 }
 
 #[test]
+fn of_the_ai_sdks_spans_the_inner_one_counts() {
+    let outer = json!({"ai.operationId": "ai.streamText", "session.id": "ses_1", "ai.model.id": "m1",
+        "ai.usage.inputTokens": 1348, "ai.usage.outputTokens": 68});
+    assert_eq!(
+        read(Signal::Traces, &span("opencode", "ai.streamText", outer)).others,
+        1
+    );
+    let inner = |more: Value| {
+        let mut pairs = json!({"ai.operationId": "ai.streamText.doStream", "ai.telemetry.metadata.sessionId": "ses_1",
+            "gen_ai.system": "mock.chat", "gen_ai.request.model": "m1", "gen_ai.response.model": "m1",
+            "gen_ai.response.id": "r1", "gen_ai.usage.input_tokens": 1348, "gen_ai.usage.output_tokens": 68,
+            "ai.prompt.messages": "[\"words\"]", "ai.usage.reasoningTokens": 11,
+            "ai.usage.outputTokenDetails.reasoningTokens": 11, "ai.usage.cachedInputTokens": 311});
+        for (key, value) in more.as_object().unwrap() {
+            pairs[key] = value.clone();
+        }
+        one(read(
+            Signal::Traces,
+            &span("opencode", "ai.streamText.doStream", pairs),
+        ))
+    };
+    let told = json!({"ai.usage.inputTokenDetails.noCacheTokens": 1007, "ai.usage.inputTokenDetails.cacheWriteTokens": 30});
+    for (more, wanted) in [
+        (json!({}), [1037, 68, 11, 311, 0, 0]),
+        (told, [1007, 68, 11, 311, 30, 0]),
+    ] {
+        let call = inner(more);
+        assert_eq!(buckets(&call), wanted);
+        assert_eq!(
+            (&*call.who.agent, &*call.who.session, &*call.request_id),
+            ("opencode", "ses_1", "r1")
+        );
+        assert_eq!(&*call.provider, "mock");
+    }
+    for (said, provider) in [
+        ("anthropic.messages", "anthropic"),
+        ("google.vertex.chat", "vertex"),
+    ] {
+        assert_eq!(&*inner(json!({"gen_ai.system": said})).provider, provider);
+    }
+}
+
+#[test]
 fn times_are_looked_for_in_order() {
     let mut request = claude(json!({}));
     let record = |request: &mut Value, name: &str, value: &str| {
