@@ -45,7 +45,7 @@ pub(super) const KILO_CODE: Format = Format {
 /// Cline's command line.
 pub(super) const CLINE_CLI: Format = Format {
     name: "cline-cli",
-    version: 1,
+    version: 2,
     places: |at| match at.var("CLINE_SESSION_DATA_DIR") {
         Some(sessions) => vec![sessions],
         None => vec![home(at, &["CLINE_DATA_DIR"]).join("sessions")],

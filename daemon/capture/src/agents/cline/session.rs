@@ -1,5 +1,8 @@
 //! A session of the command line: `sessions/<id>/<id>.messages.json`, rewritten as it goes on. What the session was and
 //! where stands in `<id>.json` beside it, whose sums are not added: they are of these messages and of other sessions.
+//!
+//! The input includes what was read from and written to the cache, whoever the provider is; of former versions it is less
+//! than what was cached, and stands beside it.
 
 use tokmon_core::id::Key;
 use tokmon_core::money::Pico;
@@ -126,6 +129,9 @@ fn message(reader: &mut Reader<'_>) -> Result<Message, Problem> {
         }
         Ok(())
     })?;
+    let tokens = &mut message.tokens;
+    let cached = tokens.cache_read.saturating_add(tokens.cache_write_5m);
+    tokens.input = tokens.input.checked_sub(cached).unwrap_or(tokens.input);
     Ok(message)
 }
 

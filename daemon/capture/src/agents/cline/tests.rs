@@ -211,3 +211,14 @@ fn sessions_of_the_command_line() {
     );
     assert_eq!((broken.observations.len(), broken.failures), (0, 1));
 }
+
+#[test]
+fn the_input_of_the_command_line_includes_the_cache_as_far_as_it_can() {
+    for (input, wanted) in [(1421, 1037), (384, 0), (383, 383)] {
+        let text = format!(
+            r#"{{"messages":[{{"id":"m1","ts":1795164520000,"role":"assistant","modelInfo":{{"id":"m1","provider":"anthropic"}},"metrics":{{"inputTokens":{input},"outputTokens":68,"cacheReadTokens":311,"cacheWriteTokens":73}}}}]}}"#
+        );
+        let found = document(session::read, "/d/sessions/s1/s1.messages.json", &text);
+        assert_eq!(rows(&found), [format!("s1 m1 {wanted}+68 r311 w73")]);
+    }
+}

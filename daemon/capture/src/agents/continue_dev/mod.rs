@@ -1,21 +1,23 @@
-//! Continue: `sessions/<id>.json`, in newer versions with what the session has used so far, and `dev_data`, where each
-//! call is told of by an estimate that its own tokenizer made, in a database and in lines.
+//! Continue: `sessions/<id>.json`, in newer versions with what was used ([`session`]), and `dev_data`, where each call is
+//! told of by an estimate that its own tokenizer made, in a database and in lines.
 //!
 //! From the first session on whose figures are known, the estimates are passed over: they tell of the same calls. The
 //! two kinds of `dev_data` tell the same, one of them in whole seconds, so a call is known by its second and figures.
+
+mod session;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use tokmon_core::id::Key;
-use tokmon_core::observation::{CallKind, Confidence, Observation};
+use tokmon_core::observation::{Confidence, Observation};
 use tokmon_core::tokens::Tokens;
 
 use super::database::{Mark, settled};
 use super::json::{Problem, Reader};
 use super::lines::LineParser;
 use super::notes::Notes;
-use super::values::{Names, cost, instant, moment, total};
+use super::values::{Names, instant, moment, total};
 use super::{Form, Format, Found, Origin, Reading};
 use crate::roots::Places;
 use crate::sqlite::{Row, Trouble};
@@ -23,7 +25,7 @@ use crate::sqlite::{Row, Trouble};
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "continue",
-    version: 1,
+    version: 2,
     places,
     forms: &[
         // The list of all sessions, which holds no figures.
@@ -35,7 +37,7 @@ pub(super) const FORMAT: Format = Format {
         Form {
             files: "sessions/*.json",
             kind: "continue-session",
-            read: Reading::Document(session),
+            read: Reading::Document(session::read),
         },
         Form {
             files: "dev_data/**/tokensGenerated.jsonl",
@@ -57,99 +59,12 @@ fn places(at: &Places<'_>) -> Vec<PathBuf> {
     ]
 }
 
-/// Most tokens of one session that is believed.
-const MAX_SESSION_TOKENS: u64 = 1_000_000_000_000;
 /// How much of the list of sessions, and of a session, is looked at for figures.
 const LOOK_BYTES: usize = 1024 * 1024;
 /// The sessions that are looked at for figures: the latest.
 const LOOK_SESSIONS: usize = 3;
 
 type Text<'a> = Option<Cow<'a, str>>;
-
-#[derive(Debug, Default)]
-struct Usage {
-    prompt: u64,
-    answer: u64,
-    read: u64,
-    written: u64,
-    cost: Option<tokmon_core::money::Pico>,
-}
-
-fn session(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
-    let (mut id, mut project, mut model): (Text<'_>, Text<'_>, Text<'_>) = (None, None, None);
-    let mut used = None;
-    let mut reader = Reader::new(bytes);
-    let is_object = reader.object(|reader, key| {
-        match key {
-            b"sessionId" => id = reader.text()?,
-            b"workspaceDirectory" => project = reader.text()?,
-            b"chatModelTitle" => model = reader.text()?,
-            b"usage" => used = usage(reader)?,
-            _ => reader.skip()?,
-        }
-        Ok(())
-    })?;
-    reader.end()?;
-    if !is_object {
-        return Err(Problem("not a JSON object".into()));
-    }
-    let Some(used) = used else { return Ok(()) };
-    let model = model.as_deref().unwrap_or_default();
-    // Anthropic's interface counts the cache beside the prompt, others within it.
-    let cached = used.read.saturating_add(used.written);
-    let beside = cached > used.prompt || model.to_ascii_lowercase().contains("claude");
-    let tokens = Tokens {
-        input: if beside { used.prompt } else { used.prompt - cached },
-        output: used.answer,
-        cache_read: used.read,
-        cache_write_5m: used.written,
-        ..Tokens::default()
-    };
-    let id = id.filter(|id| !id.is_empty());
-    let id = id
-        .as_deref()
-        .unwrap_or(notes.origin.name_without(".json"))
-        .to_owned();
-    if let Some(step) = notes.since(&id, tokens, used.cost) {
-        let at_ms = notes.origin.mtime_ms.min(notes.now_ms);
-        let mut seen = notes.call(step.key, at_ms, &id, model);
-        let project = project.as_deref().unwrap_or_default();
-        seen.who.project = notes
-            .names
-            .get(project.strip_prefix("file://").unwrap_or(project));
-        (seen.tokens, seen.reported_cost) = (step.tokens, step.cost);
-        seen.kind = CallKind::Several;
-        notes.book(seen);
-    }
-    Ok(())
-}
-
-fn usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, Problem> {
-    let mut usage = Usage::default();
-    let count = |reader: &mut Reader<'_>, name: &str| -> Result<u64, Problem> {
-        Ok(reader.count_up_to(name, MAX_SESSION_TOKENS)?.unwrap_or(0))
-    };
-    let is_object = reader.object(|reader, key| {
-        match key {
-            b"promptTokens" => usage.prompt = count(reader, "promptTokens")?,
-            b"completionTokens" => usage.answer = count(reader, "completionTokens")?,
-            b"totalCost" => usage.cost = cost(reader)?,
-            b"promptTokensDetails" => {
-                reader.object(|reader, key| {
-                    match key {
-                        b"cachedTokens" => usage.read = count(reader, "cachedTokens")?,
-                        b"cacheWriteTokens" => usage.written = count(reader, "cacheWriteTokens")?,
-                        _ => reader.skip()?,
-                    }
-                    Ok(())
-                })?;
-            }
-            _ => reader.skip()?,
-        }
-        Ok(())
-    })?;
-    Ok(is_object.then_some(usage))
-}
 
 /// When the first of the latest sessions began whose figures are known; `None`: none of them.
 fn exact_from(origin: &Origin) -> Option<i64> {
@@ -303,7 +218,7 @@ fn generated(row: &Row<'_>) -> Result<Generated, Problem> {
 mod tests {
     use super::*;
     use crate::agents::Beside;
-    use crate::agents::testing::{self, Database, Documents, keys, rows};
+    use crate::agents::testing::{self, Database, keys, rows};
 
     const SESSION: &str = r#"{"sessionId":"s1","workspaceDirectory":"file:///w/app","chatModelTitle":"gpt-5","history":[],"usage":{"promptTokens":1000,"completionTokens":50,"promptTokensDetails":{"cachedTokens":600,"cacheWriteTokens":100},"totalCost":0.25}}"#;
     const LINE: &str = r#"{"eventName":"tokensGenerated","timestamp":"2026-11-20T09:00:00.250Z","model":"m","provider":"ollama","promptTokens":10,"generatedTokens":5}"#;
@@ -314,28 +229,6 @@ mod tests {
             testing::origin("/c/dev_data/0.2.0/tokensGenerated.jsonl"),
             text,
         )
-    }
-
-    #[test]
-    fn a_sessions_total_gives_differences() {
-        let mut documents = Documents::new(session, "/c/sessions/s1.json");
-        let found = documents.read(SESSION);
-        assert_eq!(rows(&found), ["s1 gpt-5 300+50 r600 w100"]);
-        assert_eq!(&*found.observations[0].who.project, "/w/app");
-        assert_eq!(
-            rows(&documents.read(&SESSION.replace("1000", "1100"))),
-            ["s1 gpt-5 100+0 r0 w0"]
-        );
-        let claude = SESSION.replace("gpt-5", "Claude Opus").replace("s1", "s2");
-        assert_eq!(
-            rows(&documents.read(&claude)),
-            ["s2 Claude Opus 1000+50 r600 w100"]
-        );
-        assert_eq!(
-            rows(&documents.read("{\"sessionId\":\"s3\",\"usage\":null}")),
-            [""; 0]
-        );
-        assert_eq!(documents.read("{\"usage\":{\"promptTokens\":-1}}").failures, 1);
     }
 
     #[test]
