@@ -143,6 +143,7 @@ fn chores(app: &Arc<Context>, reporter: tonic_health::server::HealthReporter, re
     tasks.spawn(unload(app.clone()));
     tasks.spawn(expire(app.clone()));
     tasks.spawn(hooks::run(app.clone()));
+    tasks.spawn(statuslines::run(app.clone()));
     if app.config.retention_automatic {
         let own = Actor::new(
             &app.login,

@@ -1,18 +1,27 @@
-//! What agents told of their sessions when they asked for a statusline. It is in memory alone: an agent tells it again
-//! with its next line.
+//! What agents told of their sessions when they asked for a statusline, and what follows from it: where an agent's total
+//! stays above what the ledger knows of a session, the ledger is told. This is in memory alone: an agent tells it again
+//! with its next line, and what is booked is in the ledger.
+
+mod judge;
+
+pub(crate) use judge::run;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokmon_core::Name;
 use tokmon_core::limits::MAX_STATUSLINES;
 use tokmon_core::money::Pico;
+use tokmon_core::official::Sight;
 
 /// What an agent told of one session.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     /// The model in use.
     pub(crate) model: Name,
+    /// Its project; may be empty.
+    pub(crate) project: Name,
     /// What the agent reckons that the session has cost.
     pub(crate) cost: Option<Pico>,
     /// How its prompt cache does.
@@ -33,32 +42,56 @@ pub(crate) struct Cache {
     pub(crate) recache_tokens: u64,
 }
 
+/// An agent and its session.
+type Session = (Name, Name);
+
+struct Line {
+    told: Told,
+    sight: Sight,
+    /// The ledger's figures were not looked at since it was told.
+    is_new: bool,
+}
+
 /// By agent and session. Bounded: past [`MAX_STATUSLINES`] the session that was silent longest is forgotten.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Statuslines {
-    told: Mutex<HashMap<(Name, Name), Told>>,
+    lines: Mutex<HashMap<Session, Line>>,
+    /// Somebody has to look.
+    looks: Notify,
 }
 
 impl Statuslines {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Session, Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes over what an agent told.
     pub(crate) fn keep(&self, agent: Name, session: Name, told: Told) {
-        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert((agent, session), told);
-        if all.len() > MAX_STATUSLINES {
-            let silent = all.iter().min_by_key(|(_, told)| told.at_ms);
+        let mut lines = self.lock();
+        let now_ms = told.at_ms;
+        let line = lines.entry((agent, session)).or_insert_with(|| Line {
+            told: told.clone(),
+            sight: Sight::default(),
+            is_new: true,
+        });
+        line.is_new |= line.told.cost != told.cost;
+        line.told = told;
+        if line.is_new || line.sight.due_ms().is_some_and(|due| due <= now_ms) {
+            self.looks.notify_one();
+        }
+        if lines.len() > MAX_STATUSLINES {
+            let silent = lines.iter().min_by_key(|(_, line)| line.told.at_ms);
             if let Some(key) = silent.map(|(key, _)| key.clone()) {
-                all.remove(&key);
+                lines.remove(&key);
             }
         }
     }
 
     /// Everything, the session heard of last first.
-    pub(crate) fn all(&self) -> Vec<((Name, Name), Told)> {
-        let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = all
-            .iter()
-            .map(|(key, told)| (key.clone(), told.clone()))
-            .collect();
+    pub(crate) fn all(&self) -> Vec<(Session, Told)> {
+        let lines = self.lock();
+        let told = |(key, line): (&Session, &Line)| (key.clone(), line.told.clone());
+        let mut all: Vec<_> = lines.iter().map(told).collect();
         all.sort_by_key(|(_, told)| std::cmp::Reverse(told.at_ms));
         all
     }
@@ -74,6 +107,7 @@ mod tests {
         for n in 0..=MAX_STATUSLINES {
             let told = Told {
                 model: "m".into(),
+                project: "".into(),
                 cost: None,
                 cache: None,
                 at_ms: i64::try_from(n).unwrap(),

@@ -1,9 +1,10 @@
 //! The statusline and what it tells: one line for the agent, and the limits of subscriptions kept for everybody.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tokmon_client::v1;
+use tokmon_tests::daemon::PATIENCE;
 use tokmon_tests::env::Env;
 
 fn seconds_from_now(seconds: i64) -> i64 {
@@ -20,6 +21,14 @@ fn told(session: &str, used: f64) -> Value {
             "seven_day": {"used_percentage": 1_795_170_000_i64, "resets_at": seconds_from_now(70_000)},
         },
         "future_field": [1, {"x": null}],
+    })
+}
+
+/// What `told` tells, with another total.
+fn total(session: &str, usd: f64) -> Value {
+    json!({
+        "session_id": session, "cwd": "/p", "model": {"id": "claude-sonnet-4-5", "display_name": "Sonnet"},
+        "cost": {"total_cost_usd": usd},
     })
 }
 
@@ -92,4 +101,63 @@ fn without_a_daemon_a_line_is_shown_and_none_is_started() {
         let run = env.ctl_with(&["statusline", "--plain"], &[], garbage.as_bytes());
         assert_eq!(run.success().stdout, "tokmon is off\n", "{garbage}");
     }
+}
+
+const NOON: i64 = 1_795_176_000_000;
+const MINUTE: i64 = 60_000;
+
+/// Asks until it is so.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+    }
+}
+
+/// The ledger's cost of everything comes to this.
+fn comes_to(env: &Env, usd: &str) {
+    wait_until(usd, || {
+        env.ctl_json(&["report", "session"])["totals"]["cost_usd"] == usd
+    });
+}
+
+fn entries(env: &Env) -> u64 {
+    env.ctl_json(&["status"])["ledger"]["entries"]
+        .as_u64()
+        .expect("a number")
+}
+
+#[tokio::test]
+async fn what_only_the_line_s_total_shows_is_booked_until_something_else_shows_it() {
+    let env = Env::with_clock(NOON);
+    let daemon = env.start_daemon();
+    spend(&env, "s1").await;
+    line(&env, &total("s1", 0.5));
+    env.set_clock(NOON + 9 * MINUTE);
+    line(&env, &total("s1", 0.5));
+    comes_to(&env, "0.0165");
+    env.set_clock(NOON + 11 * MINUTE);
+    line(&env, &total("s1", 0.5));
+    comes_to(&env, "0.5");
+    let explained = env.ctl_json(&["explain", "--session", "s1"]);
+    assert_eq!(explained["requests"], 2, "{explained}");
+    let shown = env.ctl(&["explain", "--session", "s1"]).success().stdout;
+    assert!(shown.contains("unlogged"), "{shown}");
+    // The same is told again after a restart, then a call comes in, then the agent's counter begins anew.
+    daemon.stop();
+    let _daemon = env.start_daemon();
+    line(&env, &total("s1", 0.5));
+    spend(&env, "s1").await;
+    comes_to(&env, "0.5");
+    line(&env, &total("s1", 0.1));
+    env.set_clock(NOON + 40 * MINUTE);
+    line(&env, &total("s1", 0.1));
+    comes_to(&env, "0.6");
+    // What one session has cost is not booked for the next, which goes on with its counter.
+    line(&env, &total("s2", 0.61));
+    env.set_clock(NOON + 60 * MINUTE);
+    let before = entries(&env);
+    line(&env, &total("s2", 0.62));
+    wait_until("whose counter it is", || entries(&env) > before);
+    comes_to(&env, "0.6");
 }

@@ -177,7 +177,9 @@ impl Act {
             subject: "".into(),
         };
         act.what = match &entry.body {
-            Body::Usage(_) | Body::Amend { .. } | Body::Learned(_) | Body::Quota(_) => return None,
+            Body::Usage(_) | Body::Amend { .. } | Body::Learned(_) | Body::Quota(_) | Body::Official(_) => {
+                return None;
+            }
             Body::Reserved(reservation, grounds) => {
                 act.caller = reservation.caller.clone();
                 act.reservation = reservation.id.clone();

@@ -2,6 +2,7 @@
 //! write down; nothing is changed before that is applied.
 
 mod api;
+mod official;
 mod prepare;
 mod reserve;
 mod task;

@@ -137,6 +137,8 @@ pub enum Body {
         /// How many records have another cost now.
         records: u64,
     },
+    /// An agent said what its session has cost: JSON form of [`crate::official::Heard`].
+    Official(Name),
     /// A provider said how much of a subscription's limit is used.
     Quota(Box<Reading>),
     /// Records that ended before the horizon were removed; their totals stay.

@@ -21,6 +21,7 @@ pub mod merge;
 pub mod model;
 pub mod money;
 pub mod observation;
+pub mod official;
 pub mod place;
 pub mod price;
 pub mod quota;

@@ -150,6 +150,10 @@ pub const MAX_OTLP_TURNS: usize = 16;
 pub const MAX_QUOTAS: usize = 256;
 /// Sessions whose statusline is remembered: far more than anybody has open.
 pub const MAX_STATUSLINES: usize = 256;
+/// Sessions whose cost by their agents' own reckoning is held against the ledger's: twice as many as are shown.
+pub const MAX_OFFICIALS: usize = 512;
+/// Bookings of one session for what only its agent's total shows: beyond it the last one grows.
+pub const MAX_UNLOGGED_PARTS: usize = 32;
 /// Sessions that one budget has stopped at once; those that were let on make room first.
 pub const MAX_STOPS: usize = 256;
 /// Most past windows that a limit is suggested from: a year of days.

@@ -116,6 +116,9 @@ impl Agg {
     /// The sum over one call.
     pub fn of(record: &Record) -> Agg {
         let seen = &record.seen;
+        if record.is_void() {
+            return Agg::empty();
+        }
         let mut agg = Agg {
             first_ms: seen.at_ms,
             last_ms: seen.at_ms,

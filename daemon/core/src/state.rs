@@ -24,6 +24,7 @@ use crate::calibration::{Bill, Calibrations};
 use crate::denial::{Denials, SavedRun};
 use crate::entry::{AmendReason, Body, Entry, Record};
 use crate::merge::same_usage;
+use crate::official::{Heard, Official, Officials};
 use crate::price::{Origin, PriceBook, PriceRow};
 use crate::quota::{Quotas, Reading};
 use crate::runaway::{RunawayRules, Stop, Watch};
@@ -70,6 +71,8 @@ pub struct State {
     pub calibrations: Arc<Calibrations>,
     /// What providers said of the limits of subscriptions.
     pub quotas: Arc<Quotas>,
+    /// What agents say that their sessions cost.
+    pub officials: Arc<Officials>,
     /// When the next open reservation expires, denials are to be told of, or a limit is to be decided anew.
     pub next_expiry_ms: Option<i64>,
     /// How many reservations are open.
@@ -131,6 +134,8 @@ struct Checkpoint {
     #[serde(default)]
     quotas: Vec<Reading>,
     #[serde(default)]
+    officials: Vec<Official>,
+    #[serde(default)]
     watch: Watch,
 }
 
@@ -147,6 +152,7 @@ impl Draft {
                 habits: Arc::default(),
                 calibrations: Arc::default(),
                 quotas: Arc::default(),
+                officials: Arc::default(),
                 next_expiry_ms: None,
                 open_reservations: 0,
                 purge_horizon_ms: 0,
@@ -181,6 +187,7 @@ impl Draft {
         draft.state.habits = Arc::new(saved.habits);
         draft.state.calibrations = Arc::new(saved.calibrations);
         draft.state.quotas = Arc::new(Quotas::load(saved.quotas));
+        draft.state.officials = Arc::new(Officials::load(saved.officials));
         draft.reservations = Reservations::load(saved.reservations);
         draft.state.apis = Arc::new(crate::api::load(saved.apis));
         draft.state.tasks = Arc::new(Tasks::load(saved.tasks));
@@ -223,6 +230,7 @@ impl Draft {
             denials: self.denials.save(),
             spans: state.spans.clone(),
             quotas: state.quotas.readings().cloned().collect(),
+            officials: state.officials.save(),
             watch: self.watch.clone(),
         };
         // Only maps with keys that are no text can fail to become JSON, and there is none.
@@ -328,6 +336,11 @@ impl Draft {
             Body::PriceSet(json) => self.set_prices(serde_json::from_str(json).unwrap_or_default()),
             Body::PriceRemoved { provider, model } => drop(state.book.remove(provider, model)),
             Body::Quota(reading) => Arc::make_mut(&mut state.quotas).apply(reading),
+            Body::Official(json) => {
+                if let Ok(heard) = serde_json::from_str::<Heard>(json) {
+                    Arc::make_mut(&mut state.officials).tell(heard);
+                }
+            }
             Body::Purged { horizon_ms, .. } => {
                 state.purge_horizon_ms = state.purge_horizon_ms.max(*horizon_ms)
             }
@@ -373,6 +386,10 @@ impl Draft {
         };
         if concerned(record) || previous.is_some_and(concerned) {
             Arc::make_mut(&mut self.state.tasks).count(record, previous);
+        }
+        let officials = &mut self.state.officials;
+        if officials.concerns(record) || previous.is_some_and(|previous| officials.concerns(previous)) {
+            Arc::make_mut(officials).count(record, previous);
         }
         let mut crossings = Vec::new();
         for account in self.state.budgets.values_mut() {

@@ -172,6 +172,8 @@ pub(crate) enum Change {
     Repriced(u64),
     /// Takes a record of several witnesses apart.
     Split(u64),
+    /// Takes over what an agent says that its session has cost.
+    Official(Box<tokmon_core::official::Told>),
     /// Keeps what providers said of the limits of subscriptions, as far as it is news.
     Quotas(Vec<tokmon_core::quota::Reading>),
     /// Begins a purge.

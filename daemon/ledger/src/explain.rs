@@ -110,7 +110,11 @@ impl Ledger {
                 dropped_total: 0,
             });
         };
-        let costing = self.state().book.cost(&record.seen);
+        // No price made the cost of a booking.
+        let costing = match record.seen.is_booking() {
+            true => None,
+            false => self.state().book.cost(&record.seen),
+        };
         let key = record.seen.key;
         let (dropped, dropped_total) = self.shared().slot.read(|store| Ok(store.dropped(key)?))?;
         Ok(Explained {
@@ -198,7 +202,8 @@ impl Explanation {
     }
 
     fn add(&mut self, entry: &Entry, now_ms: i64) {
-        let Some(record) = record(entry).filter(|record| record.seen.kind != CallKind::CacheHit) else {
+        let counts = |record: &&Record| record.seen.kind != CallKind::CacheHit && !record.is_void();
+        let Some(record) = record(entry).filter(counts) else {
             return;
         };
         self.hear(record, now_ms);

@@ -12,6 +12,7 @@ mod explain;
 mod follow;
 mod lanes;
 mod ledger;
+mod official;
 mod ops;
 mod page;
 mod place;

@@ -5,6 +5,7 @@ mod blocks;
 mod books;
 mod care;
 mod faulty;
+mod official;
 mod once;
 mod promises;
 mod reads;

@@ -10,6 +10,7 @@ mod batch;
 mod change;
 mod claims;
 mod import;
+mod official;
 mod recover;
 mod swap;
 mod witness;

@@ -46,6 +46,7 @@ impl StatuslineService for Statuslines {
         };
         let told = Told {
             model: caller.model.clone(),
+            project: caller.project.clone(),
             cost: wire
                 .session_cost
                 .as_ref()

@@ -14,7 +14,8 @@ impl Draft {
     /// Looks whether a session runs away with a call that ended just now.
     pub(super) fn look(&mut self, record: &Record, previous: Option<&Record>, now_ms: i64) {
         let seen = &record.seen;
-        if seen.at_ms < now_ms.saturating_sub(LIVE_MS) {
+        // What is booked in one piece is no sign of haste.
+        if seen.at_ms < now_ms.saturating_sub(LIVE_MS) || seen.is_booking() {
             return;
         }
         let cost = |record: &Record| record.cost.unwrap_or_default();

@@ -18,6 +18,10 @@ impl Spans {
     /// A record came in.
     pub fn add(&mut self, record: &Record) {
         let at_ms = record.seen.at_ms;
+        // It is no account of a call that another could tell of.
+        if record.seen.is_booking() {
+            return;
+        }
         for witness in record.witnesses() {
             let span = self.0[witness as usize].get_or_insert((at_ms, at_ms));
             *span = (span.0.min(at_ms), span.1.max(at_ms));

@@ -154,6 +154,7 @@ pub fn suite(make: impl Fn() -> Box<dyn Store>) {
         batches_are_all_or_nothing,
         amendments_move_their_share,
         witness::accounts_lead_to_their_call,
+        witness::what_is_taken_back_is_in_no_sum,
         a_call_is_known_on_the_days_beside_its_own,
         dropped_lines_are_bounded_and_counted_once,
         positions_and_checkpoints_are_kept,

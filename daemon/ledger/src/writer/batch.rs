@@ -146,6 +146,7 @@ impl<'a> Turn<'a> {
 
     /// The batch, the answers that wait for it, and what makes it void.
     pub(crate) fn end(mut self) -> (Batch, Vec<Answer>, Option<StoreError>) {
+        self.take_back();
         if self.save_after {
             self.batch.checkpoint = Some(self.draft.save());
         }
@@ -161,10 +162,10 @@ impl<'a> Turn<'a> {
                 self.answers.push(Answer::Claim(reply, owed));
             }
             Quick::Denied(denied, by) => self.denied(&denied.0, denied.1, by),
-            Quick::Change(Change::Split(seq), by, reply) => {
+            Quick::Change(change, by, reply) => {
                 self.by = by;
                 let from = self.batch.entries.len();
-                match self.split(seq) {
+                match self.make(change) {
                     Ok(()) => {
                         let made = self.batch.entries[from..].iter().map(|s| s.entry.clone());
                         let made = made.collect();
@@ -173,21 +174,20 @@ impl<'a> Turn<'a> {
                     Err(error) => drop(reply.send(Err(error))),
                 }
             }
-            Quick::Change(change, by, reply) => match self.change(change) {
-                Ok(bodies) => {
-                    self.by = by;
-                    let from = self.batch.entries.len();
-                    for body in bodies {
-                        self.push(body, None);
-                    }
-                    let made = self.batch.entries[from..]
-                        .iter()
-                        .map(|staged| staged.entry.clone())
-                        .collect();
-                    self.answers.push(Answer::Change(reply, made));
+        }
+    }
+
+    /// Decides about a change and writes what it means.
+    fn make(&mut self, change: Change) -> Result<(), LedgerError> {
+        match change {
+            Change::Split(seq) => self.split(seq),
+            Change::Official(told) => self.told(*told),
+            change => {
+                for body in self.change(change)? {
+                    self.push(body, None);
                 }
-                Err(error) => drop(reply.send(Err(error))),
-            },
+                Ok(())
+            }
         }
     }
 

@@ -30,7 +30,7 @@ impl Turn<'_> {
                     .collect();
             }
             Change::Repriced(records) => Body::Repriced { records },
-            Change::Split(_) => return Ok(Vec::new()),
+            Change::Split(_) | Change::Official(_) => return Ok(Vec::new()),
             Change::Quotas(readings) => return Ok(draft.quotas(readings)),
             Change::Purge(cut) => {
                 let counted = self.shared.slot.read(|store| Ok(store.count_before(&cut)?));

@@ -117,7 +117,7 @@ impl Turn<'_> {
     }
 
     /// Makes the records of this batch findable by their keys.
-    fn index(&mut self) {
+    pub(super) fn index(&mut self) {
         if !self.indexed {
             self.indexed = true;
             for (place, staged) in self.batch.entries.iter().enumerate() {
@@ -129,7 +129,7 @@ impl Turn<'_> {
     }
 
     /// The present record of a call, in this batch or in the store.
-    fn peek(&mut self, key: Key) -> Result<Option<Known>, StoreError> {
+    pub(super) fn peek(&mut self, key: Key) -> Result<Option<Known>, StoreError> {
         if let Some(place) = self.placed.get(&key)
             && let Some(entry) = self.batch.entries.get(*place).map(|staged| &staged.entry)
             && let Some(record) = record_of(entry)

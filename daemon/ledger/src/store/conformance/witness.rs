@@ -1,6 +1,9 @@
-//! Keys of several witnesses' accounts of one call.
+//! Keys of several witnesses' accounts of one call, and what only an agent's own total shows.
 
 use tokmon_core::merge::Candidate;
+use tokmon_core::money::Pico;
+use tokmon_core::observation::CallKind;
+use tokmon_core::tokens::Tokens;
 
 use super::super::samples::{START_MS, amend, batch, call, usage};
 use super::super::{Cut, Store};
@@ -40,4 +43,35 @@ pub(super) fn accounts_lead_to_their_call(store: &dyn Store) {
     assert_eq!(store.purge(&Cut::before(START_MS + 1), 9).unwrap(), 1);
     assert_eq!(known(third.seen.key), None);
     assert_eq!(store.purged(&[third.seen.key, key]).unwrap(), [true, false]);
+}
+
+/// A booking that is taken back is in no sum, also where it was alone; it can come back.
+pub(super) fn what_is_taken_back_is_in_no_sum(store: &dyn Store) {
+    let amount = |usd: i128| {
+        let mut record = call(1, START_MS);
+        record.seen.kind = CallKind::Several;
+        record.seen.tokens = Tokens::default();
+        record.seen.source.kind = "claude-code-statusline".into();
+        record.seen.failed = false;
+        (record.seen.reported_cost, record.cost) = (Some(Pico(usd)), Some(Pico(usd)));
+        record.waste.clear();
+        record
+    };
+    let calls = |store: &dyn Store| {
+        let mut calls = 0;
+        store
+            .rollup_full(0..u32::MAX, &mut |_, _, agg| calls += agg.requests)
+            .unwrap();
+        calls
+    };
+    store.append(&batch(vec![usage(1, amount(5))])).unwrap();
+    assert_eq!(calls(store), 1);
+    let back = amend(2, 1, amount(5), amount(0));
+    store.append(&batch(vec![back])).unwrap();
+    assert_eq!(calls(store), 0);
+    assert_eq!(store.verify().unwrap().findings, Vec::<String>::new());
+    let again = amend(3, 2, amount(0), amount(7));
+    store.append(&batch(vec![again])).unwrap();
+    assert_eq!(calls(store), 1);
+    assert_eq!(store.verify().unwrap().findings, Vec::<String>::new());
 }

@@ -14,7 +14,8 @@ impl Inner {
         fresh.ids.clone_from(&self.ids);
         for (_, seq) in &self.by_time {
             let entry = self.entries.get(seq).ok_or_else(|| missing(*seq))?;
-            if let Some(record) = record_of(entry) {
+            // A booking that was taken back is in no sum.
+            if let Some(record) = record_of(entry).filter(|record| !record.is_void()) {
                 fresh.count(record, true);
             }
         }

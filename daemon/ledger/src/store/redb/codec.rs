@@ -6,7 +6,7 @@
 
 use prost::Message;
 use tokmon_core::actor::Actor;
-use tokmon_core::entry::Rule;
+use tokmon_core::entry::{AmendReason, Rule};
 use tokmon_core::money::Pico;
 
 use super::super::{Result, StoreError};
@@ -71,7 +71,7 @@ pub(super) struct EntryRow {
     pub(super) recorded_ms: i64,
     #[prost(
         oneof = "BodyRow",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41"
     )]
     pub(super) body: Option<BodyRow>,
     #[prost(message, optional, tag = "30")]
@@ -156,6 +156,8 @@ pub(super) enum BodyRow {
     BudgetUnlifted(BudgetUnliftedRow),
     #[prost(message, tag = "40")]
     Quota(QuotaRow),
+    #[prost(string, tag = "41")]
+    Official(String),
     #[prost(message, tag = "25")]
     Runaway(RunawayRow),
 }
@@ -406,6 +408,17 @@ pub(super) struct CheckpointRow {
     pub(super) seq: u64,
     #[prost(bytes = "vec", tag = "2")]
     pub(super) state: Vec<u8>,
+}
+
+/// A reason's number on disk.
+pub(super) fn reason_number(reason: AmendReason) -> u32 {
+    match reason {
+        AmendReason::Better => 0,
+        AmendReason::Attribution => 1,
+        AmendReason::Repriced => 2,
+        AmendReason::Joined => 3,
+        AmendReason::Split => 4,
+    }
 }
 
 /// A rule's number on disk.

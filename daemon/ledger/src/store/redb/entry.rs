@@ -13,7 +13,7 @@ use tokmon_core::tokens::Tokens;
 use super::super::{Result, StoreError, names_of};
 use super::codec::{
     AmendRow, BodyRow, BudgetAlertRow, EntryRow, FindingRow, LedgerReplacedRow, PriceRemovedRow, PurgedRow,
-    RecordRow, SessionResetRow, rule_number, rule_of, unseal, unseal_message,
+    RecordRow, SessionResetRow, reason_number, rule_number, rule_of, unseal, unseal_message,
 };
 pub(super) use super::reservation::strange;
 use super::tables::{KIND_PATH, KIND_PLACE, KIND_SOURCE, KINDS, KINDS_OF_ALL};
@@ -123,6 +123,7 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
                 model: model.to_string(),
             }),
         ),
+        Body::Official(text) => (0, BodyRow::Official(text.to_string())),
         Body::Quota(reading) => (0, BodyRow::Quota(quota::quota_row(reading))),
         Body::Purged { horizon_ms, records } => (
             0,
@@ -371,6 +372,7 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
             provider: row.provider.into(),
             model: row.model.into(),
         },
+        BodyRow::Official(text) => Body::Official(text.into()),
         BodyRow::Quota(row) => Body::Quota(Box::new(quota::reading(row))),
         BodyRow::Purged(row) => Body::Purged {
             horizon_ms: row.horizon_ms,
@@ -483,16 +485,6 @@ fn finding(row: &FindingRow) -> Result<Finding> {
         wasted_tokens: row.tokens,
         wasted_cost: row.cost.map(Into::into).unwrap_or_default(),
     })
-}
-
-fn reason_number(reason: AmendReason) -> u32 {
-    match reason {
-        AmendReason::Better => 0,
-        AmendReason::Attribution => 1,
-        AmendReason::Repriced => 2,
-        AmendReason::Joined => 3,
-        AmendReason::Split => 4,
-    }
 }
 
 #[cfg(test)]

@@ -96,6 +96,7 @@ fn every_kind_of_entry_comes_back() {
         },
         Body::BudgetSet("{}".into()),
         Body::BudgetRemoved("".into()),
+        Body::Official("{}".into()),
         Body::Quota(Box::new(tokmon_core::quota::Reading {
             agent: "claude-code".into(),
             account: "".into(),
