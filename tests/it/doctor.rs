@@ -36,4 +36,21 @@ async fn a_house_in_order_passes_and_trouble_is_named() {
     for part in ["a-model-nobody-knows", "could not be used", "s.jsonl byte 0"] {
         assert!(run.stdout.contains(part), "{part}: {}", run.stdout);
     }
+
+    let line = r#"{"type":"assistant","timestamp":"2026-11-20T09:15:02.311Z","sessionId":"s1","message":{"id":"m1","model":"claude-sonnet-4-5","usage":{"output_tokens":4,"moon_tokens":7}}}"#;
+    std::fs::write(&file, format!("{line}\n")).expect("written");
+    env.ctl(&["up", "--no-watch"]).success();
+    let run = env.ctl(&["doctor"]).exits(1);
+    assert!(
+        run.stdout.contains("moon_tokens was met 1 times"),
+        "{}",
+        run.stdout
+    );
+    let status = env.ctl_json(&["status"]);
+    let sources = status["sources"].as_array().expect("a list");
+    let fields: Vec<_> = sources
+        .iter()
+        .filter_map(|s| s["unknown_fields"].get(0))
+        .collect();
+    assert_eq!(fields[0]["field"], "moon_tokens", "{status}");
 }

@@ -4,6 +4,7 @@
 //! nothing to go by says so, never that all is well.
 
 mod checks;
+mod drift;
 mod machine;
 
 use serde_json::{Value, json};
@@ -87,6 +88,8 @@ struct Known {
     hooks: ListHooksResponse,
     statuslines: Vec<StatuslineSession>,
     unpriced: Vec<String>,
+    /// What each witness shows of the sessions heard of last.
+    witnesses: Vec<drift::Heard>,
 }
 
 /// `tokmonctl doctor`.
@@ -118,10 +121,12 @@ async fn learn(client: &Client, now_ms: i64) -> Result<Known, Error> {
         window: Some(window),
         ..TotalsRequest::default()
     };
+    let statuslines = client.list_statuslines(ListStatuslinesRequest {}).await?.sessions;
     Ok(Known {
+        witnesses: drift::learn(client, &statuslines).await,
         status: crate::status::ask(client).await?,
         hooks: client.list_hooks(ListHooksRequest {}).await?,
-        statuslines: client.list_statuslines(ListStatuslinesRequest {}).await?.sessions,
+        statuslines,
         unpriced: client.totals(totals).await?.unpriced_models,
     })
 }

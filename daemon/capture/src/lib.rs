@@ -27,4 +27,4 @@ pub use scan::Scanner;
 pub use shared::Shared;
 pub use sink::{Outcome, Sink, SinkError};
 pub use source::{Capture, Find, Options};
-pub use status::{ParseFailure, Progress, SourceState, SourceStatus};
+pub use status::{ParseFailure, Progress, SourceState, SourceStatus, UnknownField};

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use tokmon_core::Name;
-use tokmon_core::limits::MAX_FAILURES_SHOWN;
+use tokmon_core::limits::{MAX_FAILURES_SHOWN, MAX_UNKNOWN_FIELDS};
 
-use crate::agents::Agent;
+use crate::agents::{Agent, Unknown};
 
 /// One place that usage is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct SourceStatus {
     pub(crate) refused: u64,
     /// The latest of them since the start, at most [`MAX_FAILURES_SHOWN`].
     pub failures: VecDeque<ParseFailure>,
+    /// Figures among token counts whose names are not known, met since the start; at most [`MAX_UNKNOWN_FIELDS`].
+    pub unknown: Vec<UnknownField>,
     /// When the latest call since the start ended, milliseconds since the epoch; 0: none.
     pub last_record_ms: i64,
     /// What is wrong with the source; empty when nothing is.
@@ -77,6 +79,19 @@ pub struct ParseFailure {
     pub message: String,
 }
 
+/// A figure among an agent's token counts whose name is not known: it is in no total.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownField {
+    /// The name.
+    pub field: String,
+    /// How often it was met.
+    pub count: u64,
+    /// The file where it was met first.
+    pub path: Name,
+    /// Byte offset of the line there.
+    pub offset: u64,
+}
+
 /// How far an import has come: the sum over all sources.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -114,8 +129,26 @@ impl SourceStatus {
             parse_failures: 0,
             refused: 0,
             failures: VecDeque::new(),
+            unknown: Vec::new(),
             last_record_ms: 0,
             error: String::new(),
+        }
+    }
+
+    /// Notes figures that were met in a file.
+    pub(crate) fn met(&mut self, path: &Name, met: Vec<Unknown>) {
+        for Unknown { field, count, offset } in met {
+            let known = self.unknown.iter().position(|known| known.field == field);
+            match known {
+                Some(at) => self.unknown[at].count += count,
+                None if self.unknown.len() < MAX_UNKNOWN_FIELDS => self.unknown.push(UnknownField {
+                    field,
+                    count,
+                    path: path.clone(),
+                    offset,
+                }),
+                None => {}
+            }
         }
     }
 

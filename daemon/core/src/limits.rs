@@ -51,6 +51,8 @@ pub const MAX_FILES: usize = 200_000;
 pub const MAX_DEPTH: usize = 12;
 /// Parse failures that are kept by name for status; the rest is only counted.
 pub const MAX_FAILURES_SHOWN: usize = 10;
+/// Unknown names of token counts that are remembered for each source: a new version of an agent brings one or two.
+pub const MAX_UNKNOWN_FIELDS: usize = 20;
 /// Most bytes of a parser's own state in a read position.
 pub const MAX_PARSER_STATE: usize = 64 * 1024;
 /// Most budgets: every record is checked against each.

@@ -370,6 +370,14 @@ fn source(s: SourceStatus) -> v1::SourceStatus {
             .collect(),
         last_record_ms: s.last_record_ms,
         error: s.error,
+        unknown_fields: (s.unknown.into_iter())
+            .map(|u| v1::UnknownField {
+                field: u.field,
+                count: u.count,
+                path: u.path.to_string(),
+                offset: u.offset,
+            })
+            .collect(),
     }
 }
 

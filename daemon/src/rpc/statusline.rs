@@ -79,6 +79,7 @@ impl StatuslineService for Statuslines {
         let app = self.0.clone();
         let sessions = status::read(move || {
             let told = app.statuslines.all();
+            let state = app.ledger.state();
             let session = |((agent, session), told): ((Name, Name), Told)| {
                 let row = app.ledger.session(&agent, &session)?;
                 Ok::<_, LedgerError>(v1::StatuslineSession {
@@ -86,6 +87,10 @@ impl StatuslineService for Statuslines {
                     session: session.to_string(),
                     model: told.model.to_string(),
                     told_cost: told.cost.map(convert::money),
+                    booked_cost: state
+                        .officials
+                        .get(&agent, &session)
+                        .map(|o| convert::money(o.booked())),
                     known_cost: row.map(|row| convert::money(row.agg.cost)),
                     prompt_cache: told.cache.map(|cache| v1::PromptCache {
                         warm: cache.warm,

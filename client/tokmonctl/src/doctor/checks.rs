@@ -4,8 +4,8 @@ use tokmon_client::Error;
 use tokmon_client::v1::{SourceStatus, StatusResponse};
 
 use super::machine::Machine;
-use super::{Finding, Known, Level};
-use crate::show::number::{bytes, count, dollars, duration, pico};
+use super::{Finding, Known, Level, drift};
+use crate::show::number::{bytes, count, duration};
 
 /// A ledger with less room than this stops taking records soon.
 const LITTLE_SPACE: u64 = 500_000_000;
@@ -14,15 +14,12 @@ const NO_SPACE: u64 = 50_000_000;
 const SILENT_MS: i64 = 10 * 60 * 1000;
 /// What an agent asked longer ago than this tells nothing of today.
 const RECENT_MS: i64 = 24 * 60 * 60 * 1000;
-/// Drift between what an agent reckons and what the ledger has: from so many percent, and from a cent, on.
-const DRIFT_PERCENT: i128 = 5;
-const CENT: i128 = 10_000_000_000;
 /// Unread bytes of a source that are no passing matter.
 const LAG_BYTES: u64 = 1_000_000;
 /// Failures and models that are named; the rest is counted.
 const NAMED: usize = 3;
 
-fn finding(
+pub(super) fn finding(
     area: &'static str,
     level: Level,
     message: impl Into<String>,
@@ -57,7 +54,7 @@ pub(super) fn all(known: Result<&Known, &Error>, machine: &Machine, now_ms: i64)
             prices(&known.unpriced, &mut out);
             hooks(known, machine, &mut out);
             silence(known, now_ms, &mut out);
-            drift(known, &mut out);
+            drift::check(known, &mut out);
         }
     }
     disk(machine, &mut out);
@@ -140,6 +137,23 @@ fn sources(all: &[SourceStatus], out: &mut Vec<Finding>) {
             let message = format!("{name}: {} lines could not be used", count(source.parse_failures));
             out.push(finding("sources", Level::Warning, message, named.join("; ")));
         }
+        for unknown in &source.unknown_fields {
+            let message = format!(
+                "{name}: a figure {} was met {} times and is in no total",
+                unknown.field,
+                count(unknown.count)
+            );
+            // What counts tokens is missing from the totals; anything else may count anything.
+            let level = match unknown.field.to_ascii_lowercase().contains("token") {
+                true => Level::Warning,
+                false => Level::Info,
+            };
+            let advice = format!(
+                "first in {} byte {}; is there a newer tokmon?",
+                unknown.path, unknown.offset
+            );
+            out.push(finding("sources", level, message, advice));
+        }
         let lag = source.bytes.saturating_sub(source.bytes_read);
         if lag >= LAG_BYTES && source.state != "importing" {
             let message = format!("{name}: {} are not read yet", bytes(lag));
@@ -196,21 +210,6 @@ fn telemetry(status: &StatusResponse, out: &mut Vec<Finding>) {
             otlp.endpoints.join(", ")
         );
         out.push(finding("telemetry", Level::Good, message, ""));
-    }
-    for drift in &otlp.drifts {
-        let message = format!(
-            "{} session {}: its meters say {} tokens, the ledger has {}",
-            drift.agent,
-            drift.session,
-            count(drift.measured_tokens),
-            count(drift.booked_tokens)
-        );
-        out.push(finding(
-            "drift",
-            Level::Warning,
-            message,
-            "calls did not come in; see `tokmonctl explain`",
-        ));
     }
 }
 
@@ -305,28 +304,6 @@ fn silence(known: &Known, now_ms: i64, out: &mut Vec<Finding>) {
     }
 }
 
-fn drift(known: &Known, out: &mut Vec<Finding>) {
-    for session in &known.statuslines {
-        let (Some(told), known) = (&session.told_cost, session.known_cost.as_ref().map_or(0, pico)) else {
-            continue;
-        };
-        let told = pico(told);
-        let missing = told - known;
-        if missing < CENT || missing * 100 < told * DRIFT_PERCENT {
-            continue;
-        }
-        let message = format!(
-            "{} session {}: the agent reckons {}, the ledger has {}",
-            session.agent,
-            session.session,
-            dollars(told),
-            dollars(known)
-        );
-        let advice = "titles and compaction are in no file; telemetry shows them";
-        out.push(finding("drift", Level::Warning, message, advice));
-    }
-}
-
 fn disk(machine: &Machine, out: &mut Vec<Finding>) {
     let Some(free) = machine.free_bytes else {
         out.push(finding("disk", Level::NoData, "free space is not known", ""));
@@ -346,6 +323,7 @@ mod tests {
     use tokmon_client::Kind;
     use tokmon_client::v1::{
         DeniedSession, FiredHook, ListHooksResponse, Money, OtlpStatus, ParseFailure, StatuslineSession,
+        UnknownField,
     };
 
     use super::*;
@@ -393,7 +371,7 @@ mod tests {
     #[test]
     fn each_trouble_is_found_by_itself() {
         type Change = fn(&mut Known, &mut Machine);
-        let cases: [(Change, (&str, Level)); 13] = [
+        let cases: [(Change, (&str, Level)); 14] = [
             (
                 |k, _| k.status.state = "read_only".into(),
                 ("daemon", Level::Critical),
@@ -411,6 +389,17 @@ mod tests {
                 |k, _| {
                     k.status.sources[0].parse_failures = 5;
                     k.status.sources[0].failures = vec![ParseFailure::default(); 5];
+                },
+                ("sources", Level::Warning),
+            ),
+            (
+                |k, _| {
+                    let unknown = |field: &str| UnknownField {
+                        field: field.into(),
+                        count: 3,
+                        ..UnknownField::default()
+                    };
+                    k.status.sources[0].unknown_fields = vec![unknown("moon_tokens"), unknown("retries")];
                 },
                 ("sources", Level::Warning),
             ),

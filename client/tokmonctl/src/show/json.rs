@@ -154,10 +154,15 @@ pub(crate) fn source(s: &v1::SourceStatus) -> Value {
         .iter()
         .map(|f| json!({"path": f.path, "offset": f.offset, "message": f.message}))
         .collect();
+    let unknown: Vec<Value> = s
+        .unknown_fields
+        .iter()
+        .map(|u| json!({"field": u.field, "count": u.count, "path": u.path, "offset": u.offset}))
+        .collect();
     json!({
         "agent": s.agent, "path": s.path, "state": s.state, "files": s.files, "bytes": s.bytes,
         "bytes_read": s.bytes_read, "records": s.records, "duplicates": s.duplicates,
-        "parse_failures": s.parse_failures, "failures": failures,
+        "parse_failures": s.parse_failures, "failures": failures, "unknown_fields": unknown,
         "last_record": time(s.last_record_ms), "error": s.error,
     })
 }

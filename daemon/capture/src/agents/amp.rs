@@ -120,7 +120,8 @@ fn message<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, Problem> {
                         b"cacheCreationInputTokens" => {
                             tokens.cache_write_5m = reader.count("cacheCreationInputTokens")?.unwrap_or(0);
                         }
-                        _ => reader.skip()?,
+                        b"credits" => reader.skip()?,
+                        _ => reader.unknown(key)?,
                     }
                     Ok(())
                 })?;

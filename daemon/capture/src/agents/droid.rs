@@ -97,7 +97,7 @@ fn usage(reader: &mut Reader<'_>, key: &[u8], tokens: &mut Tokens) -> Result<(),
         b"cacheCreationTokens" => ("cacheCreationTokens", &mut tokens.cache_write_5m),
         b"cacheReadTokens" => ("cacheReadTokens", &mut tokens.cache_read),
         b"thinkingTokens" => ("thinkingTokens", &mut tokens.reasoning),
-        _ => return reader.skip(),
+        _ => return reader.unknown(key),
     };
     *count = reader.count_up_to(field, MAX_SESSION_TOKENS)?.unwrap_or(0);
     Ok(())

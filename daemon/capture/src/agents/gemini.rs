@@ -128,7 +128,7 @@ fn tokens(reader: &mut Reader<'_>) -> Result<Option<Usage>, Problem> {
             b"thoughts" => usage.thoughts = reader.count("tokens.thoughts")?.unwrap_or(0),
             b"tool" => usage.tool = reader.count("tokens.tool")?.unwrap_or(0),
             b"total" => usage.total = reader.count("tokens.total")?,
-            _ => reader.skip()?,
+            _ => reader.unknown(key)?,
         }
         Ok(())
     })?;

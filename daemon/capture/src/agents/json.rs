@@ -251,6 +251,13 @@ impl<'a> Reader<'a> {
         Ok(number.unwrap_or_default().to_owned())
     }
 
+    /// A value among token counts under a name that is not known: it is passed over, and told of.
+    pub(crate) fn unknown(&mut self, key: &[u8]) -> Result<()> {
+        let raw = self.raw()?;
+        super::unknown::meet(key, raw);
+        Ok(())
+    }
+
     /// The length in bytes of a string as it is written; of any other value too, `null` having none.
     pub(crate) fn length(&mut self) -> Result<u64> {
         let raw = self.raw()?;

@@ -84,7 +84,7 @@ fn tokens(reader: &mut Reader<'_>) -> Result<Option<Tokens>, Problem> {
             b"input_cache_creation" => {
                 tokens.cache_write_5m = reader.count("input_cache_creation")?.unwrap_or(0);
             }
-            _ => reader.skip()?,
+            _ => reader.unknown(key)?,
         }
         Ok(())
     })?;

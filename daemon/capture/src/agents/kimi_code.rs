@@ -86,7 +86,7 @@ fn tokens(reader: &mut Reader<'_>) -> Result<Option<Tokens>, Problem> {
             b"inputCacheCreation" => {
                 tokens.cache_write_5m = reader.count("inputCacheCreation")?.unwrap_or(0);
             }
-            _ => reader.skip()?,
+            _ => reader.unknown(key)?,
         }
         Ok(())
     })?;

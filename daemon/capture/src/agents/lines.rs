@@ -66,7 +66,9 @@ impl Parser {
             if line.is_empty() {
                 continue;
             }
-            if let Err(problem) = self.line(line, at, found) {
+            let read = self.line(line, at, found);
+            found.take_unknown(at);
+            if let Err(problem) = read {
                 found.fail(at, problem.0);
                 for (start, piece) in salvage(line) {
                     // Its own problem is the line's, which was counted.

@@ -28,6 +28,7 @@ mod pi;
 mod qwen;
 #[cfg(test)]
 mod testing;
+mod unknown;
 pub(crate) mod values;
 mod zed;
 
@@ -38,7 +39,7 @@ use std::sync::Arc;
 
 use tokmon_core::Name;
 use tokmon_core::id::Key;
-use tokmon_core::limits::MAX_FAILURES_SHOWN;
+use tokmon_core::limits::{MAX_FAILURES_SHOWN, MAX_UNKNOWN_FIELDS};
 use tokmon_core::observation::{Attribution, Observation, Provenance};
 use tokmon_core::quota;
 
@@ -332,6 +333,17 @@ impl Origin {
     }
 }
 
+/// A figure among token counts whose name is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unknown {
+    /// The name.
+    pub(crate) field: String,
+    /// In how many lines or parts it was.
+    pub(crate) count: u64,
+    /// Where the first of them is.
+    pub(crate) offset: u64,
+}
+
 /// What a parser found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -339,6 +351,8 @@ pub(crate) struct Found {
     pub(crate) observations: Vec<Observation>,
     /// What providers said of limits: the newest of each.
     pub(crate) quotas: Vec<quota::Reading>,
+    /// Figures among token counts whose names are not known.
+    pub(crate) unknown: Vec<Unknown>,
     /// How many lines could not be used.
     pub(crate) failures: u64,
     /// The first of them: offset and what is wrong, never the line's text.
@@ -355,6 +369,22 @@ impl Found {
             // One file tells of a handful.
             None if self.quotas.len() < MAX_FAILURES_SHOWN => self.quotas.push(reading),
             None => {}
+        }
+    }
+
+    /// Takes what parsers met since the last time, at this offset of the file.
+    pub(crate) fn take_unknown(&mut self, offset: u64) {
+        for field in unknown::take() {
+            let known = self.unknown.iter().position(|known| known.field == field);
+            match known {
+                Some(at) => self.unknown[at].count += 1,
+                None if self.unknown.len() < MAX_UNKNOWN_FIELDS => self.unknown.push(Unknown {
+                    field,
+                    count: 1,
+                    offset,
+                }),
+                None => {}
+            }
         }
     }
 

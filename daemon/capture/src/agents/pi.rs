@@ -119,7 +119,7 @@ fn usage<'a>(reader: &mut Reader<'a>, message: &mut Message<'a>) -> Result<(), P
                     Ok(())
                 })?;
             }
-            _ => reader.skip()?,
+            _ => reader.unknown(key)?,
         }
         Ok(())
     })?;

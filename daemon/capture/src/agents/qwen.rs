@@ -122,7 +122,7 @@ fn usage(reader: &mut Reader<'_>) -> Result<Option<Usage>, Problem> {
                 usage.tool = reader.count("toolUsePromptTokenCount")?.unwrap_or(0);
             }
             b"totalTokenCount" => usage.total = reader.count("totalTokenCount")?,
-            _ => reader.skip()?,
+            _ => reader.unknown(key)?,
         }
         Ok(())
     })?;

@@ -279,7 +279,7 @@ fn usage(reader: &mut Reader<'_>) -> Result<Tokens, Problem> {
             b"output_tokens" => ("output_tokens", &mut tokens.output),
             b"cache_creation_input_tokens" => ("cache_creation_input_tokens", &mut tokens.cache_write_5m),
             b"cache_read_input_tokens" => ("cache_read_input_tokens", &mut tokens.cache_read),
-            _ => return reader.skip(),
+            _ => return reader.unknown(key),
         };
         *count = reader.count_up_to(field, MAX_THREAD_TOKENS)?.unwrap_or(0);
         Ok(())

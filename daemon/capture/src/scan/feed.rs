@@ -46,6 +46,11 @@ impl<S: Sink> Feed<'_, S> {
         self.chunk.quotas.append(&mut self.found.quotas);
         self.failures += self.found.failures;
         self.found.failures = 0;
+        if !self.found.unknown.is_empty() {
+            let met = std::mem::take(&mut self.found.unknown);
+            self.shared
+                .source(self.source, |status| status.met(&self.origin.path, met));
+        }
         for (offset, problem) in std::mem::take(&mut self.found.shown) {
             self.shared.source(self.source, |status| {
                 status.show(failure(&self.origin.path, offset, problem))

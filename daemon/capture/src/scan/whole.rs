@@ -105,6 +105,9 @@ impl<S: Sink> Scanner<S> {
                 return None;
             }
         };
+        found.take_unknown(0);
+        let met = std::mem::take(&mut found.unknown);
+        self.shared.source(source, |status| status.met(&origin.path, met));
         for (offset, problem) in found.shown {
             self.shared.source(source, |status| {
                 status.show(failure(&origin.path, offset, problem))

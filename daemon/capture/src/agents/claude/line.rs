@@ -192,7 +192,7 @@ fn usage<'a>(reader: &mut Reader<'a>) -> Result<Option<Usage<'a>>, Problem> {
                 usage.us_region = reader.text()?.is_some_and(|geo| geo.eq_ignore_ascii_case("us"));
             }
             b"iterations" => iterations(reader, &mut usage.extra)?,
-            _ => reader.skip()?,
+            _ => reader.unknown(key)?,
         }
         Ok(())
     })?;
@@ -210,7 +210,7 @@ fn cache_creation(reader: &mut Reader<'_>) -> Result<Option<(u64, u64)>, Problem
         match key {
             b"ephemeral_5m_input_tokens" => short = reader.count("ephemeral_5m_input_tokens")?,
             b"ephemeral_1h_input_tokens" => long = reader.count("ephemeral_1h_input_tokens")?,
-            _ => reader.skip()?,
+            _ => reader.unknown(key)?,
         }
         Ok(())
     })?;

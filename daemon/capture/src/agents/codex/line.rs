@@ -278,7 +278,7 @@ fn counts(reader: &mut Reader<'_>) -> Result<Option<Counts>, Problem> {
             }
             b"output_tokens" => counts.output = cumulative(reader, "output_tokens")?,
             b"reasoning_output_tokens" => counts.reasoning = cumulative(reader, "reasoning_output_tokens")?,
-            _ => reader.skip()?,
+            _ => reader.unknown(key)?,
         }
         Ok(())
     })?;

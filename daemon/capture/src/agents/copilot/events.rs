@@ -99,7 +99,7 @@ fn usage(reader: &mut Reader<'_>) -> Result<Option<Tokens>, Problem> {
             b"cacheWriteTokens" => ("cacheWriteTokens", &mut written),
             b"outputTokens" => ("outputTokens", &mut output),
             b"reasoningTokens" => ("reasoningTokens", &mut reasoning),
-            _ => return reader.skip(),
+            _ => return reader.unknown(key),
         };
         *count = reader.count_up_to(name, MAX_SESSION_TOKENS)?.unwrap_or(0);
         Ok(())

@@ -114,12 +114,12 @@ impl Message {
                             b"write" => {
                                 tokens.cache_write_5m = reader.count("tokens.cache.write")?.unwrap_or(0)
                             }
-                            _ => reader.skip()?,
+                            _ => reader.unknown(key)?,
                         }
                         Ok(())
                     })?;
                 }
-                _ => reader.skip()?,
+                _ => reader.unknown(key)?,
             }
             Ok(())
         })?;
