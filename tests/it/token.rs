@@ -105,6 +105,7 @@ fn a_whole_request_is_counted_part_by_part() {
     for (body, provider, wanted) in [
         ("[]", "openai", "not a JSON object"),
         ("{\"prompt\": 1}", "", "whose request"),
+        ("{\"messages\": \"hello\"}", "openai", "messages is a text"),
     ] {
         let named = ["count", "--request", "-", "--provider", provider];
         let arguments = if provider.is_empty() { &named[..3] } else { &named };

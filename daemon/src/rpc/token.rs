@@ -7,7 +7,7 @@ use tokmon_core::limits::{MAX_TEXT_BYTES, MAX_TEXTS};
 use tokmon_core::model::normalize;
 use tokmon_proto::v1;
 use tokmon_proto::v1::token_service_server::TokenService;
-use tokmon_tokenizer::{Api, Count, Label, RequestCount, count_request};
+use tokmon_tokenizer::{Api, BadRequest, Count, Label, RequestCount, count_request};
 use tonic::{Request, Response, Status};
 
 use super::status;
@@ -215,7 +215,12 @@ impl TokenService for Tokens {
         let counted = self
             .counting(move || count_request(&tokenizer, api, &wire.model, &wire.body))
             .await?
-            .map_err(|e| status::invalid("body", e.to_string(), "a JSON object of at most 64 MiB"))?;
+            .map_err(|refused| match refused {
+                BadRequest::Malformed { at, found, allowed } => {
+                    status::invalid("body", format!("{at} is {found}"), allowed)
+                }
+                refused => status::invalid("body", refused.to_string(), "a JSON object of at most 64 MiB"),
+            })?;
         Ok(Response::new(body(counted)))
     }
 

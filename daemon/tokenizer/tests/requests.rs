@@ -1,11 +1,16 @@
 //! Whole requests: against published bills, and with bodies of every shape and none.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokmon_tokenizer::{Api, BadRequest, Label, PartKind, RequestCount, Tokenizer, count_request};
 
+/// Its tables are laid out once.
+static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(Tokenizer::new);
+
 fn count(api: Api, body: &Value) -> RequestCount {
-    let counted = count_request(&Tokenizer::new(), Some(api), "", body.to_string().as_bytes()).unwrap();
+    let counted = count_request(&TOKENIZER, Some(api), "", body.to_string().as_bytes()).unwrap();
     let sum = |of: fn(&tokmon_tokenizer::Part) -> u64| counted.parts.iter().map(of).sum::<u64>();
     assert_eq!(counted.tokens, sum(|part| part.tokens));
     assert_eq!(counted.low, sum(|part| part.low));
@@ -164,7 +169,7 @@ fn gemini_counts_texts_and_images() {
         "tools": [{"functionDeclarations": [{"name": "now"}]}, {"googleSearch": {}}],
     });
     let body = serde_json::to_vec(&body).unwrap();
-    let counted = count_request(&Tokenizer::new(), Some(Api::Gemini), "gemini-3-pro", &body).unwrap();
+    let counted = count_request(&TOKENIZER, Some(Api::Gemini), "gemini-3-pro", &body).unwrap();
     let names: Vec<&str> = counted.parts.iter().map(|part| part.name.as_str()).collect();
     assert_eq!(
         names,
@@ -177,13 +182,112 @@ fn gemini_counts_texts_and_images() {
 #[test]
 fn what_is_no_request_is_refused() {
     for body in ["", "[]", "1", "{", "nul", "{\"a\":"] {
-        let refused = count_request(&Tokenizer::new(), Some(Api::Anthropic), "", body.as_bytes());
+        let refused = count_request(&TOKENIZER, Some(Api::Anthropic), "", body.as_bytes());
         assert!(matches!(refused, Err(BadRequest::NotJson(_))), "{body}");
     }
     let deep = "[".repeat(100_000);
-    assert!(count_request(&Tokenizer::new(), Some(Api::OpenAiChat), "", deep.as_bytes()).is_err());
-    let counted = count_request(&Tokenizer::new(), Some(Api::OpenAiChat), "no-such-model", b"{}").unwrap();
+    assert!(count_request(&TOKENIZER, Some(Api::OpenAiChat), "", deep.as_bytes()).is_err());
+    let body = br#"{"messages": [{"role": "user", "content": "hello"}]}"#;
+    let counted = count_request(&TOKENIZER, Some(Api::OpenAiChat), "no-such-model", body).unwrap();
     assert_ne!(counted.label, Label::Exact);
+}
+
+#[test]
+fn what_the_provider_would_refuse_is_refused_by_name() {
+    use Api::{Anthropic, Gemini, OpenAiChat, OpenAiResponses};
+    let user = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
+    for (api, body, expected) in [
+        (
+            OpenAiChat,
+            json!({}),
+            "messages is missing or null; allowed: a list of messages",
+        ),
+        (OpenAiChat, json!({"messages": "hello"}), "messages is a text;"),
+        (OpenAiChat, json!({"messages": []}), "messages is an empty list;"),
+        (
+            OpenAiChat,
+            json!({"messages": {"role": "user"}}),
+            "messages is an object;",
+        ),
+        (
+            OpenAiChat,
+            json!({"messages": ["hello"]}),
+            "messages[0] is a text;",
+        ),
+        (
+            OpenAiChat,
+            json!({"messages": [{"content": "x"}]}),
+            "messages[0].role is missing",
+        ),
+        (
+            OpenAiChat,
+            user(json!(5)),
+            "messages[0].content is a number; allowed: a text, a list",
+        ),
+        (
+            Anthropic,
+            user(json!({"type": "text"})),
+            "messages[0].content is an object;",
+        ),
+        (Anthropic, user(json!(["x"])), "messages[0].content[0] is a text;"),
+        (
+            Anthropic,
+            user(json!([{"text": "x"}])),
+            "messages[0].content[0].type is missing",
+        ),
+        (
+            Anthropic,
+            user(json!([{"type": "text", "text": 5}])),
+            "messages[0].content[0].text is a number;",
+        ),
+        (
+            OpenAiChat,
+            json!({"messages": [{"role": "user"}], "tools": "x"}),
+            "tools is a text;",
+        ),
+        (
+            OpenAiChat,
+            json!({"messages": [{"role": "user"}], "tools": [1]}),
+            "tools[0] is a number;",
+        ),
+        (
+            OpenAiChat,
+            json!({"model": 5, "messages": [{"role": "user"}]}),
+            "model is a number;",
+        ),
+        (
+            Anthropic,
+            json!({"system": 5, "messages": [{"role": "user"}]}),
+            "system is a number;",
+        ),
+        (OpenAiResponses, json!({"input": true}), "input is true or false;"),
+        (OpenAiResponses, json!({"input": ["x"]}), "input[0] is a text;"),
+        (Gemini, json!({"contents": "hello"}), "contents is a text;"),
+        (Gemini, json!({"contents": [{}]}), "contents[0].parts is missing"),
+        (
+            Gemini,
+            json!({"contents": [{"parts": [{"text": []}]}]}),
+            "contents[0].parts[0].text is an empty list;",
+        ),
+    ] {
+        let refused = count_request(&TOKENIZER, Some(api), "", body.to_string().as_bytes());
+        let told = refused.expect_err("refused").to_string();
+        assert!(told.starts_with(expected), "{told:?}, not {expected:?}");
+    }
+}
+
+#[test]
+fn a_part_of_an_unknown_kind_is_told_and_not_exact() {
+    let part =
+        json!([{"type": "text", "text": "hi"}, {"type": "hologram", "data": "x"}, {"type": "hologram"}]);
+    for (api, model) in [(Api::OpenAiChat, "gpt-4o"), (Api::Anthropic, "claude-opus-5")] {
+        let counted = count(
+            api,
+            &json!({"model": model, "messages": [{"role": "user", "content": part}]}),
+        );
+        assert_eq!(counted.hidden, ["a part of the kind \"hologram\""]);
+        assert_ne!(counted.label, Label::Exact);
+    }
 }
 
 /// Values in which the names that requests use turn up anywhere.
@@ -259,16 +363,36 @@ fn anything() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn bodies_of_any_shape_are_counted(
+    fn bodies_of_any_shape_are_counted_or_refused(
         fields in prop::collection::vec(anything(), 5),
         model in prop::sample::select(vec!["gpt-5", "gpt-4", "claude-opus-5", "gemini-3-pro", "gpt-oss-20b", "x"]),
     ) {
+        // As they are, and with parts of a message that have at least a kind and a text.
+        let mut parts = fields.clone();
+        for part in &mut parts {
+            if !part.is_object() {
+                *part = json!({"content": part, "type": "tool_result"});
+            }
+            for key in ["type", "text"] {
+                if !part[key].is_string() {
+                    part[key] = "image_url".into();
+                }
+            }
+        }
+        let messages = json!([{"role": "user", "content": parts}]);
+        let contents = json!([{"parts": parts}]);
+        let parted = json!({"model": model, "messages": messages, "input": messages, "contents": contents, "tools": parts});
         let mut body = json!({"model": model});
         for (name, value) in ["messages", "input", "contents", "tools", "system"].into_iter().zip(fields) {
             body[name] = value;
         }
-        for api in [Api::OpenAiChat, Api::OpenAiResponses, Api::Anthropic, Api::Gemini] {
-            count(api, &body);
+        for api in Api::ALL {
+            let counted = |body: &Value| count_request(&TOKENIZER, Some(api), "", body.to_string().as_bytes());
+            // Counted or refused by name, and never anything else.
+            if let Err(refused) = counted(&body) {
+                prop_assert!(matches!(refused, BadRequest::Malformed { .. }), "{refused}");
+            }
+            count(api, &parted);
         }
     }
 }
@@ -296,10 +420,10 @@ fn what_only_one_provider_has_tells_whose_request_it_is() {
         (json!({"input": "hello", "model": "gpt-5"}), Api::OpenAiResponses),
         (json!({"contents": [{"parts": [{"text": "hello"}]}]}), Api::Gemini),
     ] {
-        let counted = count_request(&Tokenizer::new(), None, "", body.to_string().as_bytes()).unwrap();
+        let counted = count_request(&TOKENIZER, None, "", body.to_string().as_bytes()).unwrap();
         assert_eq!(counted.api, wanted, "{body}");
         assert!(counted.tokens > 0);
     }
-    let refused = count_request(&Tokenizer::new(), None, "", br#"{"prompt": "hello"}"#);
+    let refused = count_request(&TOKENIZER, None, "", br#"{"prompt": "hello"}"#);
     assert_eq!(refused, Err(BadRequest::NoRequest));
 }

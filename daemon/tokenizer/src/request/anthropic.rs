@@ -40,7 +40,7 @@ pub(super) fn messages(draft: &mut Draft, body: &Value) {
         ("mcp_servers", "tools of remote servers"),
     ] {
         if body[key].is_object() || !each(&body[key]).is_empty() {
-            draft.hidden.push(what.to_owned());
+            draft.hide(what);
         }
     }
     let part = draft.part(PartKind::Framing, "request");
@@ -123,7 +123,10 @@ fn content(draft: &mut Draft, part: usize, content: &Value) {
                 let sealed = block["data"].as_str().map_or(0, str::len) as u64;
                 draft.guess(part, sealed / 8, 0, sealed / 3);
             }
-            _ => draft.text(part, block["text"].as_str().unwrap_or_default()),
+            kind => match block["text"].as_str() {
+                Some(text) => draft.text(part, text),
+                None => draft.hide_kind(kind.unwrap_or_default()),
+            },
         }
     }
 }

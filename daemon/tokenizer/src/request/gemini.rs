@@ -31,7 +31,7 @@ pub(super) fn generate(draft: &mut Draft, body: &Value) {
         parts(draft, part, &message["parts"]);
     }
     if either(body, "cachedContent", "cached_content").is_string() {
-        draft.hidden.push("content that the provider kept".to_owned());
+        draft.hide("content that the provider kept");
     }
     let part = draft.part(PartKind::Framing, "request");
     draft.guess(part, 1, 0, 3);

@@ -4,6 +4,7 @@
 //! [`openai`], [`anthropic`] and [`gemini`], which say where they come from. A figure is `exact` only where both are.
 
 mod anthropic;
+mod check;
 mod gemini;
 mod image;
 mod openai;
@@ -14,6 +15,11 @@ use serde_json::Value;
 use crate::label::Label;
 use crate::model::{self, Profile, profile};
 use crate::{Count, MAX_TEXT_BYTES, Tokenizer, TooLarge};
+
+/// Things not counted that are told of one request.
+const MOST_HIDDEN: usize = 16;
+/// Characters of the name of a kind of part that is not known.
+const MOST_KIND: usize = 40;
 
 /// The shape of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,6 +152,16 @@ pub enum BadRequest {
     /// It is not a JSON object.
     #[error("the request is not a JSON object: {0}")]
     NotJson(String),
+    /// Something in it is not what the provider takes there.
+    #[error("{at} is {found}; allowed: {allowed}")]
+    Malformed {
+        /// Where it is, e.g. `messages[2].content`.
+        at: String,
+        /// What is there.
+        found: &'static str,
+        /// What may be there.
+        allowed: &'static str,
+    },
     /// Nothing tells whose request it is.
     #[error("nothing in the body tells whose request it is: it has neither messages, input nor contents")]
     NoRequest,
@@ -153,8 +169,8 @@ pub enum BadRequest {
 
 /// Counts a request of this shape for `model`, or, when that is empty, for the model that it names itself.
 ///
-/// Without a shape, what only one of them has tells it. Looks at nothing but its arguments. What it does not know in a
-/// body it takes for text or leaves out; with a shape, it never fails on the content of an object.
+/// Without a shape, what only one of them has tells it. Looks at nothing but its arguments. Fields that it does not know
+/// are left out, parts of a kind that it does not know are told in `hidden`.
 pub fn count_request(
     tokenizer: &Tokenizer,
     api: Option<Api>,
@@ -173,6 +189,7 @@ pub fn count_request(
     let api = api
         .or_else(|| Api::guess(model, &body))
         .ok_or(BadRequest::NoRequest)?;
+    check::check(api, &body)?;
     // Gemini's body does not name its model; the address does.
     let model = if model.is_empty() && api == Api::Gemini {
         "gemini"
@@ -283,6 +300,23 @@ impl Draft {
     fn guess(&mut self, part: usize, tokens: u64, low: u64, high: u64) {
         self.parts[part].exact = false;
         self.parts[part].around.add(Band { tokens, low, high });
+    }
+
+    /// What was not counted, once.
+    fn hide(&mut self, what: &str) {
+        if self.hidden.len() < MOST_HIDDEN && !self.hidden.iter().any(|hidden| hidden == what) {
+            self.hidden.push(what.to_owned());
+        }
+    }
+
+    /// A part of a kind that no rule is known for.
+    fn hide_kind(&mut self, kind: &str) {
+        let kind: String = kind
+            .chars()
+            .filter(|char| !char.is_control())
+            .take(MOST_KIND)
+            .collect();
+        self.hide(&format!("a part of the kind \"{kind}\""));
     }
 
     fn finish(self, tokenizer: &Tokenizer, api: Api) -> RequestCount {

@@ -82,11 +82,12 @@ pub(super) fn responses(draft: &mut Draft, body: &Value) {
                 let sealed = item["encrypted_content"].as_str().map_or(0, str::len) as u64;
                 draft.guess(part, sealed / 8, 0, sealed / 3);
             }
-            Some("item_reference") => hidden(draft, "an item that the provider kept"),
-            _ => {
+            Some("item_reference") => draft.hide("an item that the provider kept"),
+            None | Some("message") => {
                 let role = item["role"].as_str().unwrap_or("user");
                 message(draft, index, role, item);
             }
+            Some(kind) => draft.hide_kind(kind),
         }
     }
     for (key, what) in [
@@ -95,7 +96,7 @@ pub(super) fn responses(draft: &mut Draft, body: &Value) {
         ("prompt", "a prompt that the provider kept"),
     ] {
         if !body[key].is_null() {
-            hidden(draft, what);
+            draft.hide(what);
         }
     }
     let newest = ["gpt-5.2", "gpt-5.4", "gpt-5.6"];
@@ -115,10 +116,6 @@ fn is_newer(draft: &Draft) -> bool {
     ["gpt-5", "o1", "o3", "o4"]
         .iter()
         .any(|prefix| name.starts_with(prefix))
-}
-
-fn hidden(draft: &mut Draft, what: &str) {
-    draft.hidden.push(what.to_owned());
 }
 
 fn message(draft: &mut Draft, index: usize, role: &str, message: &Value) -> usize {
@@ -163,11 +160,13 @@ fn content(draft: &mut Draft, part: usize, content: &Value) {
                 let bytes = item["file"]["file_data"].as_str().or(item["file_data"].as_str());
                 super::anthropic::document(draft, file, bytes);
             }
-            _ => {
-                for key in ["text", "refusal"] {
-                    if let Some(text) = item[key].as_str() {
-                        draft.text(part, text);
-                    }
+            kind => {
+                let texts = ["text", "refusal"].map(|key| item[key].as_str());
+                if texts == [None, None] {
+                    draft.hide_kind(kind.unwrap_or_default());
+                }
+                for text in texts.into_iter().flatten() {
+                    draft.text(part, text);
                 }
             }
         }
