@@ -112,7 +112,10 @@ impl Counters {
         if reached == counter.total && paid <= counter.cost {
             return None;
         }
-        if total.prompt() >= last.prompt() && total.answer() >= last.answer() {
+        if (total.prompt(), total.answer()) == (last.prompt(), last.answer()) {
+            // The same, told otherwise: how much of it was cached, say.
+            tokens = Tokens::default();
+        } else if total.prompt() >= last.prompt() && total.answer() >= last.answer() {
             tokens.sub(&last);
         } else {
             // Less than before: counting began anew, unless this is an older copy of what has been seen.

@@ -1,21 +1,31 @@
 //! Crush: `.crush/crush.db` in each project, in which a row for each session holds its cost so far and its tokens.
 //!
-//! The cost is a running total. The tokens, whatever their names say, are those of the latest call, with what was read
-//! from the cache in one of the two: their growth is what is certain, so they are a lower bound and marked as an
-//! estimate. Where the projects are, `projects.json` says.
+//! The cost is a running total, and a subagent's is added to its parent's when it is done, so children's own are passed
+//! over. The tokens, whatever their names say, are those of the latest call, what was read from the cache among the
+//! prompt's; a title's are added to what is there. So each state of a row that is seen is a call; those between two looks
+//! are not, and of a session that was over before anybody looked there is the last call only, beside the whole cost. Hence
+//! all of it is marked as an estimate.
+//!
+//! Before January 2026 (the schema of those versions lacks the table `read_files`) what was read from the cache stood among
+//! the answer's tokens. Of them only the growth counts, as a lower bound. Where the projects are, `projects.json` says.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+use tokmon_core::id::Key;
+use tokmon_core::limits::MAX_PARSER_STATE;
 use tokmon_core::money::Pico;
 use tokmon_core::observation::{CallKind, Confidence};
 use tokmon_core::tokens::Tokens;
 
+use super::counters::Step;
 use super::database::{Parsed, settled};
 use super::json::{Problem, Reader};
-use super::values::{dollars, subagent, total};
+use super::lines::{restore, save};
+use super::values::{dollars, hash, subagent, total};
 use super::{Form, Format, Notes, Reading};
 use crate::roots::Places;
 use crate::sqlite::{Row, Snapshot, Trouble};
@@ -23,7 +33,7 @@ use crate::sqlite::{Row, Snapshot, Trouble};
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "crush",
-    version: 1,
+    version: 2,
     places,
     forms: &[Form {
         files: "crush.db",
@@ -36,6 +46,8 @@ pub(super) const FORMAT: Format = Format {
 const MAX_PROJECTS: usize = 1_000;
 /// Messages that are looked at again for their models.
 const LATEST: i64 = 64;
+/// Sessions whose last state is remembered: so many that they fit into half of a position's state.
+const REMEMBERED: usize = MAX_PARSER_STATE / 2 / 80;
 /// Longest list of projects that is read, in bytes.
 const MAX_LIST: u64 = 4 * 1024 * 1024;
 
@@ -84,9 +96,19 @@ fn projects(list: &[u8]) -> Vec<PathBuf> {
     found
 }
 
+/// What is known from the last time.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Known {
+    /// The last message that was looked at.
+    message: Option<i64>,
+    /// The latest states of sessions: a hash of the id, prompt, answer, a hash of the title.
+    states: Vec<(u64, u64, u64, u64)>,
+}
+
 /// What a row says.
 struct Session {
     id: String,
+    title: u64,
     is_child: bool,
     tokens: Tokens,
     cost: Option<Pico>,
@@ -94,15 +116,13 @@ struct Session {
 }
 
 const NEEDED: [&str; 4] = ["id", "prompt_tokens", "completion_tokens", "cost"];
-const KNOWN: [&str; 2] = ["updated_at", "parent_session_id"];
+const KNOWN: [&str; 3] = ["updated_at", "parent_session_id", "title"];
 
 fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
+    let mut known: Known = restore(&notes.state);
     // Messages that have been looked at, save the latest: one may be there before its call is done.
-    let looked_at = std::str::from_utf8(&notes.state)
-        .ok()
-        .and_then(|text| text.parse::<i64>().ok());
-    let from = looked_at.map_or(i64::MIN, |last| last.saturating_sub(LATEST));
-    let (sessions, models, last) = settled(path, |snapshot| {
+    let from = known.message.map_or(i64::MIN, |last| last.saturating_sub(LATEST));
+    let (sessions, models, last, is_new) = settled(path, |snapshot| {
         let table = snapshot.table("sessions", &NEEDED, &KNOWN)?;
         let mut sessions: Vec<Parsed<Session>> = Vec::new();
         snapshot.rows(&table, i64::MIN, |row| {
@@ -114,11 +134,13 @@ fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
             Err(Trouble::Unusable(_)) => (HashMap::new(), None),
             models => models?,
         };
-        Ok((sessions, models, last))
+        let is_new = match snapshot.table("read_files", &[], &[]) {
+            Err(Trouble::Unusable(_)) => false,
+            table => table.map(|_| true)?,
+        };
+        Ok((sessions, models, last, is_new))
     })?;
-    if let Some(last) = last {
-        notes.state = last.to_string().into_bytes();
-    }
+    known.message = last.or(known.message);
     let project = Path::new(&*notes.origin.path).ancestors().nth(2);
     let project = project.and_then(Path::to_str).unwrap_or_default().to_owned();
     for (row, session) in sessions {
@@ -129,7 +151,11 @@ fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
                 continue;
             }
         };
-        let Some(step) = notes.since(&session.id, session.tokens, session.cost) else {
+        let step = match is_new {
+            true => known.step(&session, notes),
+            false => notes.since(&session.id, session.tokens, session.cost),
+        };
+        let Some(step) = step else {
             continue;
         };
         let (model, provider) = models
@@ -152,25 +178,67 @@ fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
         seen.source.offset = row.cast_unsigned();
         notes.book(seen);
     }
+    let many = known.states.len().saturating_sub(REMEMBERED);
+    known.states.drain(..many);
+    notes.state = save(&known);
     Ok(())
 }
 
+impl Known {
+    /// The call that a row shows now, if it is another than before.
+    fn step(&mut self, session: &Session, notes: &mut Notes<'_>) -> Option<Step> {
+        let name = hash(&[session.id.as_bytes()]);
+        let now = (name, session.tokens.input, session.tokens.output, session.title);
+        let before = self.states.iter().position(|state| state.0 == name);
+        let before = before.map(|at| self.states.remove(at));
+        self.states.push(now);
+        // The cost is told as a total.
+        let paid = notes.since(&session.id, Tokens::default(), session.cost);
+        let paid = paid.and_then(|step| step.cost);
+        let mut tokens = session.tokens;
+        match before {
+            // Only its name is another, or nothing but the money.
+            Some((_, input, output, _)) if (input, output) == (now.1, now.2) && paid.is_none() => {
+                return None;
+            }
+            // A title was made, and what it used added to what stood there.
+            Some((_, input, output, title)) if title != now.3 && input <= now.1 && output <= now.2 => {
+                tokens.input -= input;
+                tokens.output -= output;
+            }
+            _ => {}
+        }
+        if tokens.total() == 0 && paid.is_none() {
+            return None;
+        }
+        let figures = format!("{} {} {:?}", now.1, now.2, session.cost);
+        let key = Key::new(0, &["crush-state", &session.id, &figures]);
+        Some(Step {
+            key,
+            tokens,
+            cost: paid,
+        })
+    }
+}
+
 fn session(row: &Row<'_>) -> Result<Session, Problem> {
+    let is_child = row.value(5)?.text().is_some_and(|parent| !parent.is_empty());
     Ok(Session {
         id: row.value(0)?.text().unwrap_or_default().to_owned(),
+        title: hash(&[row.value(6)?.text().unwrap_or_default().as_bytes()]),
         tokens: Tokens {
             input: total(&row.value(1)?, NEEDED[1])?,
             output: total(&row.value(2)?, NEEDED[2])?,
             ..Tokens::default()
         },
-        cost: dollars(&row.value(3)?),
+        cost: dollars(&row.value(3)?).filter(|_| !is_child),
         // Seconds, or milliseconds in some versions.
         updated_ms: match row.value(4)?.integer() {
             Some(seconds) if seconds < 100_000_000_000 => seconds.saturating_mul(1_000),
             Some(ms) => ms,
             None => i64::MAX,
         },
-        is_child: row.value(5)?.text().is_some_and(|parent| !parent.is_empty()),
+        is_child,
     })
 }
 
@@ -199,7 +267,7 @@ fn models(snapshot: &mut Snapshot, from: i64) -> Result<Models, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agents::testing::{Database, rows};
+    use crate::agents::testing::{Database, keys, rows};
 
     const SCHEMA: &str = "CREATE TABLE sessions (id TEXT PRIMARY KEY, parent_session_id TEXT, title TEXT NOT NULL,
         message_count INTEGER NOT NULL DEFAULT 0 CHECK (message_count >= 0),
@@ -246,6 +314,49 @@ mod tests {
         let found = database.read();
         assert_eq!(rows(&found), ["s1 gpt-5.4 50+20 r0 w0"]);
         assert_eq!(found.observations[0].reported_cost, Pico::parse_usd("0.01"));
+    }
+
+    #[test]
+    fn of_newer_versions_each_state_of_a_row_is_a_call() {
+        let mut database = Database::new(read, "app/.crush/crush.db", SCHEMA);
+        database.run("CREATE TABLE read_files (session_id TEXT, path TEXT, read_at INTEGER)");
+        assert_eq!(rows(&database.read()), ["s1 claude-opus-4-8 900+100 r0 w0"]);
+        assert_eq!(rows(&database.read()), [""; 0]);
+        let set = |database: &Database, what: &str| {
+            database.run(&format!("UPDATE sessions SET {what} WHERE id = 's1'"));
+        };
+        // A title, whose tokens are added.
+        set(
+            &database,
+            "title = 'named', prompt_tokens = 930, completion_tokens = 104, cost = 0.051",
+        );
+        let found = database.read();
+        assert_eq!(rows(&found), ["s1 claude-opus-4-8 30+4 r0 w0"]);
+        assert_eq!(found.observations[0].reported_cost, Pico::parse_usd("0.001"));
+        set(&database, "title = 'renamed'");
+        assert_eq!(rows(&database.read()), [""; 0]);
+        // Calls as they come, whatever is more or less.
+        for (prompt, answer, cost) in [(2000, 50, 0.07), (1500, 80, 0.08), (1500, 80, 0.09)] {
+            set(
+                &database,
+                &format!("prompt_tokens = {prompt}, completion_tokens = {answer}, cost = {cost}"),
+            );
+            assert_eq!(
+                rows(&database.read()),
+                [format!("s1 claude-opus-4-8 {prompt}+{answer} r0 w0")]
+            );
+        }
+        // A child's cost comes in its parent's.
+        database
+            .run("UPDATE sessions SET prompt_tokens = 10, completion_tokens = 5, cost = 0.5 WHERE id = 's2'");
+        let found = database.read();
+        assert_eq!(rows(&found), ["s2 unknown 10+5 r0 w0"]);
+        assert_eq!(found.observations[0].reported_cost, None);
+        // Somewhere else, and at once, there is only the last state, under the key that it had.
+        let mut copy = Database::new(read, "app/.crush/crush.db", SCHEMA);
+        copy.run("CREATE TABLE read_files (session_id TEXT)");
+        copy.run("DELETE FROM sessions WHERE id = 's1'; UPDATE sessions SET prompt_tokens = 10, completion_tokens = 5");
+        assert_eq!(keys(&copy.read()), keys(&found));
     }
 
     #[test]

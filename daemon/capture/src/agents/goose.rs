@@ -1,7 +1,8 @@
 //! Goose: `sessions/sessions.db`, in which a row for each session holds what it has used so far.
 //!
-//! What was used between two looks goes to the model that is set at the second. There is no split of what was read
-//! from the cache, so all of the prompt counts as sent anew. Thinking stands in the total alone.
+//! What was used between two looks goes to the model that is set at the second. The input includes what was read from and
+//! written to the cache, which newer versions tell besides; of older ones all of the prompt counts as sent anew. Thinking
+//! stands in the total alone. Newer versions keep a row for each call too (`usage_ledger`), of which the totals are the sum.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ use crate::sqlite::{Row, Trouble};
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "goose",
-    version: 1,
+    version: 2,
     places,
     forms: &[Form {
         files: "sessions.db",
@@ -53,7 +54,7 @@ struct Session {
 }
 
 const NEEDED: [&str; 3] = ["id", "accumulated_input_tokens", "accumulated_output_tokens"];
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 9] = [
     "accumulated_total_tokens",
     "accumulated_cost",
     "model_config_json",
@@ -61,6 +62,8 @@ const KNOWN: [&str; 7] = [
     "working_dir",
     "updated_at",
     "session_type",
+    "accumulated_cache_read_tokens",
+    "accumulated_cache_write_tokens",
 ];
 
 fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
@@ -111,6 +114,8 @@ fn session(row: &Row<'_>) -> Result<Session, Problem> {
     let input = total(&row.value(1)?, NEEDED[1])?;
     let output = total(&row.value(2)?, NEEDED[2])?;
     let all = total(&row.value(3)?, KNOWN[0])?;
+    let read = total(&row.value(10)?, KNOWN[7])?.min(input);
+    let written = total(&row.value(11)?, KNOWN[8])?.min(input - read);
     let thinking = all.saturating_sub(input.saturating_add(output));
     // With nothing but a total there is no telling what is what.
     let tokens = if input == 0 && output == 0 {
@@ -120,7 +125,9 @@ fn session(row: &Row<'_>) -> Result<Session, Problem> {
         }
     } else {
         Tokens {
-            input,
+            input: input - read - written,
+            cache_read: read,
+            cache_write_5m: written,
             output: output.saturating_add(thinking),
             reasoning: thinking,
             ..Tokens::default()
@@ -205,6 +212,34 @@ mod tests {
         database.state.clear();
         database.origin.user = "bob".into();
         assert_eq!(rows(&database.read()), [""; 0]);
+    }
+
+    #[test]
+    fn newer_versions_tell_what_of_the_input_was_cached() {
+        let mut database = Database::new(read, "sessions.db", SCHEMA);
+        set(&database, "1500", "1200", "300", "0.25");
+        assert_eq!(rows(&database.read()), ["20261120_1 gpt-5.4 1200+300 r0 w0"]);
+        database.run(
+            "ALTER TABLE sessions ADD COLUMN accumulated_cache_read_tokens INTEGER;
+             ALTER TABLE sessions ADD COLUMN accumulated_cache_write_tokens INTEGER;",
+        );
+        assert_eq!(rows(&database.read()), [""; 0]);
+        let cached = |database: &Database, read: u64, written: u64| {
+            database.run(&format!(
+                "UPDATE sessions SET accumulated_cache_read_tokens = {read}, accumulated_cache_write_tokens = {written}"
+            ));
+        };
+        // Told of what was counted already.
+        cached(&database, 100, 20);
+        assert_eq!(rows(&database.read()), [""; 0]);
+        set(&database, "3000", "2600", "400", "0.5");
+        cached(&database, 900, 120);
+        assert_eq!(rows(&database.read()), ["20261120_1 gpt-5.4 500+100 r800 w100"]);
+        let mut fresh = Database::new(read, "sessions.db", SCHEMA);
+        fresh.run("ALTER TABLE sessions ADD COLUMN accumulated_cache_read_tokens INTEGER");
+        set(&fresh, "1500", "1200", "300", "0.25");
+        fresh.run("UPDATE sessions SET accumulated_cache_read_tokens = 5000");
+        assert_eq!(rows(&fresh.read()), ["20261120_1 gpt-5.4 0+300 r1200 w0"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A call is an `assistant` line with `usageMetadata`, known by the line's `uuid`. Before it the agent writes down what
 //! it tells its own telemetry: of that call, but also of calls that have no line of their own here, which are those of
 //! subagents and of compaction. So an event waits for the answer with its figures; when the conversation goes on
-//! without one, it is a call of its own.
+//! without one, it is a call of its own. A subagent's answers stand in another file, so its events do not wait; where they stand here too, the events count.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -189,6 +189,8 @@ fn tool<'a>(reader: &mut Reader<'a>) -> Result<Text<'a>, Problem> {
 struct Known {
     /// Events whose answers may still come, in their order.
     waiting: Vec<Event>,
+    /// Figures of subagents' events, in case that their answers stand here all the same.
+    told: Vec<[u64; 11]>,
 }
 
 #[derive(Debug)]
@@ -252,7 +254,15 @@ impl LineParser for Parser {
         }
         let mut line = parse(bytes)?;
         if let Some(event) = line.event.take() {
-            self.known.waiting.push(Event { offset, ..event });
+            let event = Event { offset, ..event };
+            if !event.subagent.is_empty() {
+                self.known.told.push(event.tokens);
+                let many = self.known.told.len().saturating_sub(MOST_WAITING);
+                self.known.told.drain(..many);
+                self.book(vec![event], &line, found);
+                return Ok(());
+            }
+            self.known.waiting.push(event);
             let late = self.known.waiting.len().saturating_sub(MOST_WAITING);
             let late = self.known.waiting.drain(..late).collect();
             self.book(late, &line, found);
@@ -261,10 +271,11 @@ impl LineParser for Parser {
         let is_answer = line.kind.as_deref() == Some("assistant");
         let Some(usage) = line.usage.filter(|_| is_answer) else {
             // More telemetry, and answers without figures, stand between an event and its answer.
-            let is_note = line
-                .subtype
-                .as_deref()
-                .is_some_and(|subtype| subtype != "chat_compression");
+            let is_note = line.kind.as_deref() == Some("system")
+                && line
+                    .subtype
+                    .as_deref()
+                    .is_some_and(|subtype| subtype != "chat_compression");
             if !is_answer && !is_note {
                 let waiting = std::mem::take(&mut self.known.waiting);
                 self.book(waiting, &line, found);
@@ -273,6 +284,13 @@ impl LineParser for Parser {
         };
         let tokens = usage.tokens();
         if tokens.total() == 0 {
+            return Ok(());
+        }
+        let told = &mut self.known.told;
+        if line.sidechain
+            && let Some(at) = told.iter().position(|told| *told == tokens.to_array())
+        {
+            told.remove(at);
             return Ok(());
         }
         let waiting = &mut self.known.waiting;
@@ -341,6 +359,12 @@ mod tests {
         let helper = event("r3", 1600, r#","subagent_name":"general-purpose""#);
         const TOOL: &str = r#"{"uuid":"t","sessionId":"s1","type":"system","subtype":"ui_telemetry","systemPayload":{"uiEvent":{"event.name":"qwen-code.tool_call"}}}"#;
         const USER: &str = r#"{"uuid":"u","sessionId":"s1","type":"tool_result","message":{"parts":[]}}"#;
+        const NOTE: &str =
+            r#"{"uuid":"n","sessionId":"s1","type":"user","subtype":"notification","message":{"parts":[]}}"#;
+        let beside = LINE
+            .replace("\"q1\",", "\"q2\",\"isSidechain\":true,")
+            .replace("1500", "1600")
+            .replace("1570", "1670");
         const DONE: &str = r#"{"uuid":"c","sessionId":"s1","type":"system","subtype":"chat_compression","systemPayload":{}}"#;
         let (main, side) = (
             "s1 qwen3-coder-plus 500+70 r1000 w0",
@@ -349,13 +373,15 @@ mod tests {
         let squeezed = "s1 qwen3-coder-plus 700+70 r1000 w0";
         for (text, wanted) in [
             (vec![&own, LINE, TOOL, USER], vec![main]),
-            (vec![&own, &helper, LINE, TOOL, USER], vec![main, side]),
+            (vec![&own, &helper, LINE, TOOL, USER], vec![side, main]),
             (
                 vec![&own, TOOL, LINE, &helper, TOOL, &helper, USER],
                 vec![main, side, side],
             ),
             (vec![&aside, &aside, DONE], vec![squeezed, squeezed]),
             (vec![LINE, USER], vec![main]),
+            (vec![&own, LINE, &aside, NOTE], vec![main, squeezed]),
+            (vec![&helper, &beside], vec![side]),
             // Its answer may still come.
             (vec![LINE, USER, &own], vec![main]),
         ] {
