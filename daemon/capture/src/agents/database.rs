@@ -1,5 +1,7 @@
-//! What readers of databases share: looking again while the owner writes, and not reading twice what cannot change.
+//! What readers of databases share: looking again while the owner writes, not reading twice what cannot change, and what
+//! another table says of the sessions that were met.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -117,6 +119,42 @@ impl Mark {
         open.drain(..open.len().saturating_sub(MAX_OPEN));
         (self.last, self.open) = (last, open);
         Ok((rows, all))
+    }
+}
+
+/// What is known of each session that these rows belong to.
+pub(super) fn sessions_of<T, S>(
+    rows: &[Parsed<T>],
+    session: impl Fn(&T) -> &str,
+    mut find: impl FnMut(&str) -> Result<S, Trouble>,
+) -> Result<HashMap<String, S>, Trouble> {
+    let mut sessions = HashMap::new();
+    for row in rows.iter().filter_map(|(_, row)| row.as_ref().ok()) {
+        let id = session(row);
+        if !sessions.contains_key(id) {
+            sessions.insert(id.to_owned(), find(id)?);
+        }
+    }
+    Ok(sessions)
+}
+
+/// Shows the row of this key to `visit`, if there is a table with such columns and such a row in it.
+pub(super) fn row_of(
+    snapshot: &mut Snapshot,
+    table: &str,
+    needed: &[&str],
+    known: &[&str],
+    key: &str,
+    mut visit: impl FnMut(&Row<'_>) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    let found = snapshot.table(table, needed, known).and_then(|table| {
+        let row = snapshot.row_id_of(&table, key)?;
+        Ok((table, row))
+    });
+    match found {
+        Ok((table, Some(row))) => snapshot.rows(&table, row, |row| visit(row).map(|()| false)),
+        Ok((_, None)) | Err(Trouble::Unusable(_)) => Ok(()),
+        Err(trouble) => Err(trouble),
     }
 }
 

@@ -60,7 +60,7 @@ fn step<'a>(reader: &mut Reader<'a>) -> Result<Step<'a>, Problem> {
                 reader.object(|reader, key| {
                     match key {
                         b"message_id" => found.message = reader.text()?,
-                        b"token_usage" => found.tokens = tokens(reader)?,
+                        b"token_usage" => found.tokens = tokens(reader, COUNTS)?,
                         b"event" => found.inner = Some(Box::new(step(reader)?)),
                         _ => reader.skip()?,
                     }
@@ -74,17 +74,31 @@ fn step<'a>(reader: &mut Reader<'a>) -> Result<Step<'a>, Problem> {
     Ok(found)
 }
 
-fn tokens(reader: &mut Reader<'_>) -> Result<Option<Tokens>, Problem> {
+/// What was sent anew, what was answered, what was read from the cache and what was written to it.
+const COUNTS: [&str; 4] = [
+    "input_other",
+    "output",
+    "input_cache_read",
+    "input_cache_creation",
+];
+
+/// Both of Kimi's programs count the same four things; they spell them in their own way.
+pub(super) fn tokens(reader: &mut Reader<'_>, names: [&str; 4]) -> Result<Option<Tokens>, Problem> {
     let mut tokens = Tokens::default();
     let is_object = reader.object(|reader, key| {
-        match key {
-            b"input_other" => tokens.input = reader.count("input_other")?.unwrap_or(0),
-            b"output" => tokens.output = reader.count("output")?.unwrap_or(0),
-            b"input_cache_read" => tokens.cache_read = reader.count("input_cache_read")?.unwrap_or(0),
-            b"input_cache_creation" => {
-                tokens.cache_write_5m = reader.count("input_cache_creation")?.unwrap_or(0);
-            }
-            _ => reader.unknown(key)?,
+        let buckets = [
+            &mut tokens.input,
+            &mut tokens.output,
+            &mut tokens.cache_read,
+            &mut tokens.cache_write_5m,
+        ];
+        match names
+            .into_iter()
+            .zip(buckets)
+            .find(|(name, _)| name.as_bytes() == key)
+        {
+            Some((name, bucket)) => *bucket = reader.count(name)?.unwrap_or(0),
+            None => reader.unknown(key)?,
         }
         Ok(())
     })?;

@@ -14,6 +14,7 @@ use tokmon_core::observation::Place;
 use tokmon_core::tokens::Tokens;
 
 use super::json::{Problem, Reader};
+use super::kimi_cli::tokens;
 use super::lines::{LineParser, restore, save};
 use super::values::{Names, moment};
 use super::{Form, Format, Found, Origin, Reading};
@@ -67,7 +68,7 @@ fn parse(bytes: &[u8]) -> Result<Line<'_>, Problem> {
             b"usageScope" => line.scope = reader.text()?,
             b"profileName" => line.profile = reader.text()?,
             b"cwd" => line.cwd = reader.text()?,
-            b"usage" => line.tokens = tokens(reader)?,
+            b"usage" => line.tokens = tokens(reader, COUNTS)?,
             _ => reader.skip()?,
         }
         Ok(())
@@ -76,22 +77,8 @@ fn parse(bytes: &[u8]) -> Result<Line<'_>, Problem> {
     Ok(line)
 }
 
-fn tokens(reader: &mut Reader<'_>) -> Result<Option<Tokens>, Problem> {
-    let mut tokens = Tokens::default();
-    let is_object = reader.object(|reader, key| {
-        match key {
-            b"inputOther" => tokens.input = reader.count("inputOther")?.unwrap_or(0),
-            b"output" => tokens.output = reader.count("output")?.unwrap_or(0),
-            b"inputCacheRead" => tokens.cache_read = reader.count("inputCacheRead")?.unwrap_or(0),
-            b"inputCacheCreation" => {
-                tokens.cache_write_5m = reader.count("inputCacheCreation")?.unwrap_or(0);
-            }
-            _ => reader.unknown(key)?,
-        }
-        Ok(())
-    })?;
-    Ok(is_object.then_some(tokens))
-}
+/// The names of its counts, see [`tokens`].
+const COUNTS: [&str; 4] = ["inputOther", "output", "inputCacheRead", "inputCacheCreation"];
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Saved {

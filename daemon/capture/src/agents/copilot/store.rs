@@ -11,7 +11,7 @@ use tokmon_core::tokens::Tokens;
 
 use super::disjoint;
 use crate::agents::Notes;
-use crate::agents::database::{Mark, settled};
+use crate::agents::database::{Mark, row_of, sessions_of, settled};
 use crate::agents::json::Problem;
 use crate::agents::values::{instant, total};
 use crate::sqlite::{Row, Snapshot, Trouble};
@@ -65,14 +65,7 @@ pub(super) fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
             let call = call(row)?;
             Ok(((call.tokens.total() > 0).then_some(call), false))
         })?;
-        let mut sessions = HashMap::new();
-        for (_, call) in &calls {
-            if let Ok(call) = call
-                && !sessions.contains_key(&call.session)
-            {
-                sessions.insert(call.session.clone(), session(snapshot, &call.session)?);
-            }
-        }
+        let sessions = sessions_of(&calls, |call| &call.session, |id| session(snapshot, id))?;
         Ok((calls, sessions, mark, all))
     })?;
     for (row, call) in calls {
@@ -141,21 +134,10 @@ fn book(call: Call, session: &Session, row: i64, notes: &mut Notes<'_>) {
 /// What is known of a session. Without it a call counts all the same.
 fn session(snapshot: &mut Snapshot, id: &str) -> Result<Session, Trouble> {
     let mut session = Session::default();
-    let found = snapshot
-        .table("sessions", &["cwd"], &["branch"])
-        .and_then(|table| {
-            let row = snapshot.row_id_of(&table, id)?;
-            Ok((table, row))
-        });
-    let (table, row) = match found {
-        Ok((table, Some(row))) => (table, row),
-        Ok((_, None)) | Err(Trouble::Unusable(_)) => return Ok(session),
-        Err(trouble) => return Err(trouble),
-    };
-    snapshot.rows(&table, row, |row| {
+    row_of(snapshot, "sessions", &["cwd"], &["branch"], id, |row| {
         session.directory = row.value(0)?.text().unwrap_or_default().to_owned();
         session.branch = row.value(1)?.text().unwrap_or_default().to_owned();
-        Ok(false)
+        Ok(())
     })?;
     Ok(session)
 }

@@ -1,12 +1,11 @@
 //! The database: `message` with a JSON column, and `session`, which says where it was and whose child.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use super::message::Message;
 use super::{Session, book};
 use crate::agents::Notes;
-use crate::agents::database::{Mark, settled};
+use crate::agents::database::{Mark, row_of, sessions_of, settled};
 use crate::agents::json::Problem;
 use crate::sqlite::{Snapshot, Trouble};
 
@@ -29,14 +28,7 @@ pub(super) fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
             let (done, may_change) = (message.is_done(now_ms), message.may_change());
             Ok(((done && message.counts()).then_some(message), may_change))
         })?;
-        let mut sessions = HashMap::new();
-        for (_, message) in &messages {
-            if let Ok(message) = message
-                && !sessions.contains_key(&message.session)
-            {
-                sessions.insert(message.session.clone(), session(snapshot, &message.session)?);
-            }
-        }
+        let sessions = sessions_of(&messages, |message| &message.session, |id| session(snapshot, id))?;
         Ok((messages, sessions, mark, all))
     })?;
     for (row, message) in messages {
@@ -55,21 +47,10 @@ pub(super) fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
 /// What is known of a session. Without it a message counts all the same.
 fn session(snapshot: &mut Snapshot, id: &str) -> Result<Session, Trouble> {
     let mut session = Session::default();
-    let found = snapshot
-        .table("session", &["directory"], &["parent_id"])
-        .and_then(|table| {
-            let row = snapshot.row_id_of(&table, id)?;
-            Ok((table, row))
-        });
-    let (table, row) = match found {
-        Ok((table, Some(row))) => (table, row),
-        Ok((_, None)) | Err(Trouble::Unusable(_)) => return Ok(session),
-        Err(trouble) => return Err(trouble),
-    };
-    snapshot.rows(&table, row, |row| {
+    row_of(snapshot, "session", &["directory"], &["parent_id"], id, |row| {
         session.directory = row.value(0)?.text().unwrap_or_default().to_owned();
         session.is_child = row.value(1)?.text().is_some_and(|parent| !parent.is_empty());
-        Ok(false)
+        Ok(())
     })?;
     Ok(session)
 }
