@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokmon_capture::Capture;
 use tokmon_capture::otlp::Receiver;
+use tokmon_capture::{Capture, Repositories};
 use tokmon_core::actor::Actor;
 use tokmon_ledger::Ledger;
 use tokmon_proto::paths::Paths;
@@ -71,11 +71,18 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
     } else {
         None
     };
+    let repositories = Arc::new(Repositories::new(config.capture_git));
     let telemetry = config.otlp_enabled.then(|| {
         let user = config.user.as_str().into();
-        Arc::new(Receiver::new(ledger.clone(), clock.clone(), user))
+        Arc::new(Receiver::new(
+            ledger.clone(),
+            clock.clone(),
+            user,
+            repositories.clone(),
+        ))
     });
     let app = Arc::new(Context {
+        repositories,
         statuslines: statuslines::Statuslines::default(),
         hooks: hooks::Hooks::load(paths.state_dir.join("hooks.json")),
         tokenizer: Arc::new(Tokenizer::new()),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use tokmon_capture::Capture;
 use tokmon_capture::otlp::Receiver;
+use tokmon_capture::{Capture, Repositories};
 use tokmon_ledger::{Clock, Ledger};
 use tokmon_proto::paths::Paths;
 use tokmon_tokenizer::Tokenizer;
@@ -19,6 +19,8 @@ pub(crate) struct Context {
     pub ledger: Ledger,
     /// Capture of agents' files; `None` when switched off.
     pub capture: Option<Capture>,
+    /// The repositories that directories belong to.
+    pub repositories: Arc<Repositories>,
     /// What hooks did.
     pub hooks: Hooks,
     /// What statuslines told.

@@ -288,3 +288,40 @@ async fn import(client: &Client) {
     }
     panic!("the import ended without saying so");
 }
+
+#[tokio::test]
+async fn a_directory_stands_for_its_repository_whoever_names_it() {
+    let env = Env::new();
+    let (root, deep) = (env.path("app"), env.path("app/src"));
+    std::fs::create_dir_all(&deep).expect("made");
+    std::fs::create_dir_all(root.join(".git/refs/heads")).expect("made");
+    std::fs::write(root.join(".git/HEAD"), "ref: refs/heads/topic\n").expect("written");
+    std::fs::write(root.join(".git/refs/heads/topic"), "b".repeat(40)).expect("written");
+    let (root, deep) = (root.display().to_string(), deep.display().to_string());
+    let _daemon = env.start_daemon();
+    let call = v1::Usage {
+        project: deep.clone(),
+        ..usage("k1")
+    };
+    record(&env.client().await, call).await.expect("recorded");
+    let report = env.ctl_json(&["report", "branch"]);
+    let row = &report["rows"][0];
+    assert_eq!(
+        (&row["project"], &row["branch"]),
+        (&root.clone().into(), &"topic".into()),
+        "{report}"
+    );
+    // What is spent there is spent for whoever asks from there.
+    let scope = format!("project={root}");
+    let set = [
+        "budget", "set", "p", "--tokens", "100", "--action", "deny", "--scope", &scope,
+    ];
+    env.ctl(&set).success();
+    env.ctl(&["budget", "check", "--tokens", "1", "--project", &deep])
+        .exits(1);
+    let asked = serde_json::json!({
+        "session_id": "s9", "cwd": deep, "hook_event_name": "UserPromptSubmit", "prompt": "go on",
+    });
+    let hook = env.ctl_with(&["hook", "claude-code"], &[], asked.to_string().as_bytes());
+    assert!(hook.success().stdout.contains("block"));
+}

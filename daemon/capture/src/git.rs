@@ -69,6 +69,12 @@ impl Git {
         }
     }
 
+    /// The root of the repository that a directory lies in.
+    pub(crate) fn root(&mut self, directory: &Name, now_ms: i64) -> Option<Name> {
+        self.repository(directory, now_ms)
+            .map(|repository| repository.root.clone())
+    }
+
     fn stamp(&mut self, seen: &mut Observation, repository: &Repository, now_ms: i64) {
         let head = self.head(repository, now_ms);
         let (branch, commit) = match &seen.place {

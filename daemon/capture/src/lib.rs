@@ -9,6 +9,7 @@ mod git;
 pub mod growth;
 pub mod otlp;
 mod pattern;
+mod repositories;
 mod roots;
 mod scan;
 mod shared;
@@ -22,6 +23,7 @@ mod walk;
 mod watch;
 
 pub use agents::{Agent, LogMap};
+pub use repositories::Repositories;
 pub use roots::{Root, find_roots};
 pub use scan::Scanner;
 pub use shared::Shared;

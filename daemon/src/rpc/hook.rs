@@ -34,6 +34,8 @@ impl HookService for Hooks {
             transcript::catch_up(capture, &request).await;
         }
         let mut question = question(request)?;
+        let project = question.caller.project.clone();
+        question.caller.project = app.repositories.root(project, app.clock.now_ms());
         if app.ledger.has_expired() {
             // What is held beyond its time would be in the way. When it cannot be ended it still is held.
             drop(app.ledger.expire().await);

@@ -37,7 +37,9 @@ impl StatuslineService for Statuslines {
         let caller = Caller {
             agent: agent.clone(),
             session: session.clone(),
-            project: name("project", &wire.project)?,
+            project: app
+                .repositories
+                .root(name("project", &wire.project)?, app.clock.now_ms()),
             model: name("model", &wire.model)?,
             task: "".into(),
             user: "".into(),

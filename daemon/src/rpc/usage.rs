@@ -33,7 +33,11 @@ impl Usage {
             now_ms: self.0.clock.now_ms(),
             user: &self.0.config.user,
         };
-        convert::observation(usage, &intake)
+        let mut seen = convert::observation(usage, &intake)?;
+        self.0
+            .repositories
+            .locate(std::slice::from_mut(&mut seen), intake.now_ms);
+        Ok(seen)
     }
 }
 

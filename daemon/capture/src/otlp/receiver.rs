@@ -15,6 +15,7 @@ use super::record::{Encoding, Record, Signal, Visitor};
 use super::tally::Tally;
 use super::{json, metrics, protobuf};
 use crate::agents::json::Problem;
+use crate::repositories::Repositories;
 
 /// Longest wait for the ledger: less than the ten seconds after which exporters give up and send again.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
@@ -26,6 +27,7 @@ pub struct Receiver {
     ledger: Ledger,
     clock: Arc<dyn Clock>,
     user: Name,
+    repositories: Arc<Repositories>,
     tally: Mutex<Tally>,
     meters: Mutex<Meters>,
 }
@@ -52,11 +54,17 @@ pub enum ReceiveError {
 
 impl Receiver {
     /// A receiver that books calls to `user` that name nobody.
-    pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, user: Name) -> Receiver {
+    pub fn new(
+        ledger: Ledger,
+        clock: Arc<dyn Clock>,
+        user: Name,
+        repositories: Arc<Repositories>,
+    ) -> Receiver {
         Receiver {
             ledger,
             clock,
             user,
+            repositories,
             tally: Mutex::default(),
             meters: Mutex::default(),
         }
@@ -181,7 +189,8 @@ impl Receiver {
         ReceiveError::Malformed(problem.0)
     }
 
-    async fn write(&self, observations: Vec<Observation>) -> Result<Imported, ReceiveError> {
+    async fn write(&self, mut observations: Vec<Observation>) -> Result<Imported, ReceiveError> {
+        self.repositories.locate(&mut observations, self.clock.now_ms());
         let chunk = Chunk {
             observations,
             ..Chunk::default()

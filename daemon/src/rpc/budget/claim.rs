@@ -19,7 +19,7 @@ const NO_MODEL: &str = "unknown";
 
 impl Budgets {
     pub(super) async fn check_one(&self, wire: v1::ReserveRequest) -> Result<v1::ReserveResponse, Status> {
-        let ask = ask(wire)?;
+        let ask = self.ask(wire)?;
         let ledger = &self.0.ledger;
         if ledger.has_expired() {
             ledger.expire().await.map_err(status::ledger)?;
@@ -33,7 +33,7 @@ impl Budgets {
         ledger: &Ledger,
         wire: v1::ReserveRequest,
     ) -> Result<v1::ReserveResponse, Status> {
-        match self.one(ledger, reserve(wire)?).await? {
+        match self.one(ledger, self.reserve(wire)?).await? {
             v1::claimed::Answer::Reserved(answer) => Ok(answer),
             _ => Err(strange()),
         }
@@ -44,7 +44,7 @@ impl Budgets {
         ledger: &Ledger,
         wire: v1::ExtendRequest,
     ) -> Result<v1::ReserveResponse, Status> {
-        match self.one(ledger, extend(wire)?).await? {
+        match self.one(ledger, self.extend(wire)?).await? {
             v1::claimed::Answer::Reserved(answer) => Ok(answer),
             _ => Err(strange()),
         }
@@ -93,8 +93,8 @@ impl Budgets {
                     answers.push(Some(answer.map_or_else(refused, v1::claimed::Answer::Reserved)));
                     continue;
                 }
-                Some(Wire::Reserve(wire)) => reserve(wire),
-                Some(Wire::Extend(wire)) => extend(wire),
+                Some(Wire::Reserve(wire)) => self.reserve(wire),
+                Some(Wire::Extend(wire)) => self.extend(wire),
                 Some(Wire::Settle(wire)) => self.settlement(wire),
                 Some(Wire::Release(wire)) => Ok(Claim::Release(wire.id.into())),
             };
@@ -153,6 +153,26 @@ impl Budgets {
         })
     }
 
+    fn reserve(&self, mut wire: v1::ReserveRequest) -> Result<Claim, Status> {
+        if wire.id.is_empty() {
+            wire.id = uuid::Uuid::now_v7().to_string();
+        }
+        Ok(Claim::Reserve(Box::new(self.ask(wire)?)))
+    }
+
+    fn extend(&self, wire: v1::ExtendRequest) -> Result<Claim, Status> {
+        let ask = self.ask(wire.ask.unwrap_or_default())?;
+        Ok(Claim::Extend(wire.id.into(), Box::new(ask)))
+    }
+
+    /// What is asked, for the repository that the caller works in: its calls are booked under that, too.
+    fn ask(&self, wire: v1::ReserveRequest) -> Result<Ask, Status> {
+        let mut ask = ask(wire)?;
+        let now_ms = self.0.clock.now_ms();
+        ask.caller.project = self.0.repositories.root(ask.caller.project, now_ms);
+        Ok(ask)
+    }
+
     fn settlement(&self, wire: v1::SettleRequest) -> Result<Claim, Status> {
         let mut usage = wire.usage.unwrap_or_default();
         if usage.model.trim().is_empty() {
@@ -165,21 +185,11 @@ impl Budgets {
         };
         // The time of the call is that of its admission.
         usage.at_ms = 0;
-        let seen = convert::observation(usage, &intake)?;
+        let mut seen = convert::observation(usage, &intake)?;
+        let one = std::slice::from_mut(&mut seen);
+        self.0.repositories.locate(one, intake.now_ms);
         Ok(Claim::Settle(wire.id.into(), Box::new(Spent { seen, named })))
     }
-}
-
-fn reserve(mut wire: v1::ReserveRequest) -> Result<Claim, Status> {
-    if wire.id.is_empty() {
-        wire.id = uuid::Uuid::now_v7().to_string();
-    }
-    Ok(Claim::Reserve(Box::new(ask(wire)?)))
-}
-
-fn extend(wire: v1::ExtendRequest) -> Result<Claim, Status> {
-    let ask = ask(wire.ask.unwrap_or_default())?;
-    Ok(Claim::Extend(wire.id.into(), Box::new(ask)))
 }
 
 fn ask(wire: v1::ReserveRequest) -> Result<Ask, Status> {

@@ -24,7 +24,7 @@ fn receiver() -> (TempDir, Ledger, Receiver) {
     };
     let clock = Arc::new(ManualClock::new(NOW_MS));
     let ledger = Ledger::open(&home.path().join("ledger"), settings, clock.clone()).unwrap();
-    let receiver = Receiver::new(ledger.clone(), clock, "me".into());
+    let receiver = Receiver::new(ledger.clone(), clock, "me".into(), Arc::default());
     (home, ledger, receiver)
 }
 
