@@ -13,7 +13,7 @@
 pub struct Key {
     /// Days since the Unix epoch, or 0.
     pub day: u32,
-    /// First 12 bytes of BLAKE3 over the length-prefixed parts.
+    /// First 12 bytes of BLAKE3 over the length-prefixed parts, or see [`Key::of_run`].
     pub hash: [u8; 12],
 }
 
@@ -35,6 +35,15 @@ impl Key {
         Key::new(0, &["request", request_id])
     }
 
+    /// The key of a call that nothing identifies: the `number`-th that a door took in since it was opened. `run` is of
+    /// that door alone. Those of one day lie side by side on disk, in the order in which they came.
+    pub fn of_run(day: u32, run: u64, number: u32) -> Key {
+        let mut hash = [0; 12];
+        hash[..4].copy_from_slice(&number.to_be_bytes());
+        hash[4..].copy_from_slice(&run.to_be_bytes());
+        Key { day, hash }
+    }
+
     /// The day of an instant, for keys whose time is part of their identity.
     pub fn day_of(at_ms: i64) -> u32 {
         u32::try_from(at_ms.div_euclid(86_400_000)).unwrap_or(0)
@@ -49,6 +58,13 @@ mod tests {
     fn boundaries_between_parts_count() {
         assert_ne!(Key::new(0, &["ab", "c"]), Key::new(0, &["a", "bc"]));
         assert_eq!(Key::new(0, &["ab", "c"]), Key::new(0, &["ab", "c"]));
+    }
+
+    #[test]
+    fn calls_without_identity_keep_apart_and_in_order() {
+        let key = |run, number| Key::of_run(7, run, number);
+        assert!(key(9, 1) < key(9, 2) && key(9, 255) < key(1, 256));
+        assert_ne!(key(1, 5), key(2, 5));
     }
 
     #[test]

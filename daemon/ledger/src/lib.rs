@@ -18,6 +18,7 @@ mod page;
 mod place;
 mod promise;
 mod query;
+mod quick;
 mod quota;
 mod replay;
 mod reprice;

@@ -40,9 +40,13 @@ pub(super) const SEARCH: [&str; 16] = [
 
 /// The tool is in the list: by its whole name, or without the prefix of its MCP server. Case does not count.
 pub(super) fn listed(tools: &[String], tool: &str) -> bool {
-    let plain = tool.rsplit("__").next().unwrap_or(tool);
-    !tool.is_empty()
-        && (tools.iter()).any(|known| known.eq_ignore_ascii_case(tool) || known.eq_ignore_ascii_case(plain))
+    let among = |name: &str| tools.iter().any(|known| known.eq_ignore_ascii_case(name));
+    if tool.is_empty() {
+        return false;
+    }
+    // Every call asks: what has no prefix is not looked for twice.
+    let plain = tool.as_bytes().windows(2).rposition(|pair| pair == b"__");
+    among(tool) || plain.and_then(|at| tool.get(at + 2..)).is_some_and(among)
 }
 
 #[cfg(test)]

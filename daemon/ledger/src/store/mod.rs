@@ -109,6 +109,14 @@ pub(crate) fn same_call(key: Key) -> impl Iterator<Item = Key> {
     std::iter::once(key).chain(near.map(move |day| Key { day, hash: key.hash }))
 }
 
+/// What keys are sorted by as their rows are, as one number: comparing those is several times quicker.
+pub(crate) fn in_order(key: &Key) -> u128 {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&key.day.to_be_bytes());
+    bytes[4..].copy_from_slice(&key.hash);
+    u128::from_be_bytes(bytes)
+}
+
 /// A stored sum is what its records add up to. Its bounds in time may be wider: an amended call leaves them.
 pub(crate) fn agrees(stored: &Agg, counted: &Agg) -> bool {
     let bounds = stored.first_ms <= counted.first_ms && stored.last_ms >= counted.last_ms;

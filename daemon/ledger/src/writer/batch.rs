@@ -1,6 +1,5 @@
 //! One turn of the writer: what waits becomes entries of one batch, decided in order.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,8 +17,11 @@ use super::witness::{Slices, former_of};
 use crate::answer::{Change, Claim, Outcome, Receipt};
 use crate::error::LedgerError;
 use crate::ops::{Bulk, By, Quick, Reply};
+use crate::quick::{QuickMap, QuickSet};
 use crate::shared::Shared;
-use crate::store::{Batch, DropReason, Dropped, Known, Staged, Store, StoreError, record_of, same_call};
+use crate::store::{
+    Batch, DropReason, Dropped, Known, Staged, Store, StoreError, in_order, record_of, same_call,
+};
 
 /// Asks the store; a panic in it is damage like any other.
 pub(super) fn look<T>(
@@ -38,7 +40,7 @@ pub(super) fn look<T>(
 }
 
 /// What is held of a call.
-pub(super) fn held<'a>(purged: &HashSet<Key>, key: Key, known: Option<&'a Known>) -> Held<'a> {
+pub(super) fn held<'a>(purged: &QuickSet<Key>, key: Key, known: Option<&'a Known>) -> Held<'a> {
     match known {
         Some(known) => Held::Known(known.seq, &known.record),
         None if purged.contains(&key) => Held::Purged,
@@ -55,13 +57,13 @@ pub(crate) struct Turn<'a> {
     pub(super) batch: Batch,
     answers: Vec<Answer>,
     /// The calls of this turn that the store knows.
-    pub(super) known: HashMap<Key, Known>,
+    pub(super) known: QuickMap<Key, Known>,
     /// The calls whose key is another than that of an account of them.
-    pub(super) other_keys: HashMap<Key, Key>,
+    pub(super) other_keys: QuickMap<Key, Key>,
     /// Where in the batch the calls stand that this turn recorded: the same may come once more.
-    pub(super) placed: HashMap<Key, usize>,
+    pub(super) placed: QuickMap<Key, usize>,
     /// The calls of this turn whose record has been purged.
-    pub(super) purged: HashSet<Key>,
+    pub(super) purged: QuickSet<Key>,
     /// `placed` tells of every record of this batch: accounts of other witnesses are looked for.
     pub(super) indexed: bool,
     pub(super) trouble: Option<StoreError>,
@@ -94,7 +96,7 @@ impl<'a> Turn<'a> {
             _ => {}
         }
         // In the order of the store's index: neighbours share pages.
-        keys.sort_unstable();
+        keys.sort_unstable_by_key(in_order);
         keys.dedup();
         let found = look(shared, |store| store.known(&keys))?;
         // Under their own keys: two of the keys that were asked for may be one call.
@@ -102,7 +104,7 @@ impl<'a> Turn<'a> {
             .filter(|(_, found)| found.is_none())
             .map(|(key, _)| *key)
             .collect();
-        let other_keys: HashMap<Key, Key> = (keys.iter().zip(&found))
+        let other_keys: QuickMap<Key, Key> = (keys.iter().zip(&found))
             .filter_map(|(key, found)| Some((*key, found.as_ref()?.record.seen.key)))
             .filter(|(key, of)| key.hash != of.hash)
             .collect();
@@ -121,7 +123,7 @@ impl<'a> Turn<'a> {
                 .map(|(key, _)| *key)
                 .collect()
         } else {
-            HashSet::new()
+            QuickSet::default()
         };
         // The sequence is the order; a clock that jumps back does not make it go back.
         let now_ms = shared.clock.now_ms().max(draft.state.last_recorded_ms);
@@ -133,7 +135,7 @@ impl<'a> Turn<'a> {
             batch: Batch::default(),
             answers: Vec::new(),
             known,
-            placed: HashMap::new(),
+            placed: QuickMap::default(),
             purged,
             // Two of the keys may be one call.
             indexed: !other_keys.is_empty(),
@@ -234,6 +236,9 @@ impl<'a> Turn<'a> {
 
     /// Takes out what is known of a call.
     pub(super) fn take_known(&mut self, key: Key) -> Option<Known> {
+        if self.placed.is_empty() && self.known.is_empty() {
+            return None;
+        }
         let key = self.other_keys.get(&key).copied().unwrap_or(key);
         same_call(key).find_map(|key| {
             let placed = self.placed.remove(&key).and_then(|place| {

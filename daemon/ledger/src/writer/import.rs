@@ -1,7 +1,5 @@
 //! Chunks of a source: what it saw and how far it was read, in one piece.
 
-use std::collections::HashMap;
-
 use tokmon_core::decide::{Manner, Recorded};
 use tokmon_core::id::Key;
 use tokmon_core::merge::{Candidate, Loss, Verdict, merge};
@@ -9,6 +7,7 @@ use tokmon_core::merge::{Candidate, Loss, Verdict, merge};
 use super::batch::{Turn, held, source_of};
 use super::witness::former_of;
 use crate::answer::{Chunk, Imported};
+use crate::quick::QuickMap;
 use crate::store::same_call;
 
 impl Turn<'_> {
@@ -17,7 +16,8 @@ impl Turn<'_> {
     pub(super) fn import(&mut self, chunk: Chunk) -> Imported {
         let mut imported = Imported::default();
         let mut calls: Vec<Candidate> = Vec::with_capacity(chunk.observations.len());
-        let mut places: HashMap<Key, usize> = HashMap::with_capacity(chunk.observations.len());
+        let mut places: QuickMap<Key, usize> = QuickMap::default();
+        places.reserve(chunk.observations.len());
         for (index, seen) in chunk.observations.into_iter().enumerate() {
             let seen = match self.draft.prepare(seen, self.now_ms, Manner::Read) {
                 Ok(seen) => seen,

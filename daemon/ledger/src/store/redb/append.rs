@@ -1,15 +1,13 @@
 //! Writing a batch.
 
-use std::collections::hash_map::Entry as Slot;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use redb::{ReadableTable, WriteTransaction};
 use tokmon_core::entry::Body;
 
-use super::super::{
-    Batch, DropReason, Dropped, MAX_DROPPED_KEPT, Position, Result, StoreError, names_of, record_of,
-};
+use super::super::{Batch, DropReason, Dropped, MAX_DROPPED_KEPT, Position, Result, names_of, record_of};
+use super::calls::Calls;
 use super::chain::{self, Digest};
 use super::codec::{
     ChainRow, CheckpointRow, DroppedLine, DroppedRow, PositionRow, seal_message, unseal_message,
@@ -17,7 +15,7 @@ use super::codec::{
 use super::entry::{Ids, ids_of, to_row};
 use super::names::{Cache, Fresh, Interner};
 use super::sums::Sums;
-use super::tables::{self, key_bytes, time_bytes};
+use super::tables::{self, key_bytes};
 use super::witness::NewAliases;
 
 /// The row of the rules' state.
@@ -56,7 +54,7 @@ fn append_entries(txn: &WriteTransaction, interner: &mut Interner<'_, '_>, batch
     let mut chain_table = txn.open_table(tables::CHAIN)?;
     let (last_seq, head) = chain::head(&chain_table)?;
     batch.check(last_seq)?;
-    let mut calls = Calls::default();
+    let mut calls = Calls::of(batch.entries.len());
     let mut sums = Sums::default();
     let mut aliases = NewAliases::default();
     let mut digest = Digest::default();
@@ -101,91 +99,6 @@ fn append_entries(txn: &WriteTransaction, interner: &mut Interner<'_, '_>, batch
         purged: 0,
     };
     chain::put(&mut chain_table, last_seq + batch.entries.len() as u64, &row)
-}
-
-/// Where the present record of a call stood before the batch, and where it stands after it.
-struct Moved {
-    from: Option<u64>,
-    to: Option<u64>,
-}
-
-/// Changes of the two indexes that lead to the present record of a call.
-#[derive(Default)]
-struct Calls {
-    keys: HashMap<[u8; 16], Moved>,
-    come: Vec<[u8; 16]>,
-    gone: Vec<[u8; 16]>,
-}
-
-impl Calls {
-    fn replace(&mut self, key: [u8; 16], at_ms: i64, seq: u64) -> Result<()> {
-        let moved = self.keys.entry(key).or_insert(Moved {
-            from: Some(seq),
-            to: Some(seq),
-        });
-        if moved.to.take() != Some(seq) {
-            return Err(conflict(format!(
-                "entry {seq} is amended, but does not hold the call"
-            )));
-        }
-        self.gone.push(time_bytes(at_ms, seq));
-        Ok(())
-    }
-
-    fn add(&mut self, key: [u8; 16], at_ms: i64, seq: u64) -> Result<()> {
-        match self.keys.entry(key) {
-            Slot::Vacant(slot) => {
-                slot.insert(Moved {
-                    from: None,
-                    to: Some(seq),
-                });
-            }
-            Slot::Occupied(mut slot) => {
-                if let Some(other) = slot.get_mut().to.replace(seq) {
-                    return Err(conflict(format!(
-                        "the call of entry {seq} is known as entry {other}"
-                    )));
-                }
-            }
-        }
-        self.come.push(time_bytes(at_ms, seq));
-        Ok(())
-    }
-
-    fn write(mut self, txn: &WriteTransaction) -> Result<()> {
-        // Sorted, neighbours meet the same page; that is a third faster for small batches.
-        let mut keys: Vec<([u8; 16], Moved)> = self.keys.into_iter().collect();
-        keys.sort_unstable_by_key(|change| change.0);
-        let mut table = txn.open_table(tables::KEY)?;
-        for (key, moved) in keys {
-            let found = match moved.to {
-                Some(seq) => table.insert(&key, seq)?.map(|old| old.value()),
-                None => table.remove(&key)?.map(|old| old.value()),
-            };
-            if found != moved.from {
-                return Err(conflict(format!(
-                    "the call of entry {:?} is known as entry {found:?}",
-                    moved.to.or(moved.from)
-                )));
-            }
-        }
-        self.come.sort_unstable();
-        let mut table = txn.open_table(tables::TIME)?;
-        for time in &self.come {
-            table.insert(time, ())?;
-        }
-        for time in &self.gone {
-            if table.remove(time)?.is_none() {
-                let (at_ms, seq) = tables::time_of(time);
-                return Err(conflict(format!("entry {seq} has no call at {at_ms} ms")));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn conflict(why: String) -> StoreError {
-    StoreError::Conflict(why)
 }
 
 fn append_dropped(txn: &WriteTransaction, interner: &mut Interner<'_, '_>, batch: &Batch) -> Result<()> {

@@ -4,7 +4,6 @@
 //! is walking rows, not adding sums. A row stays small (24 sums of some 40 bytes), so that a single call
 //! does not rewrite much.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use redb::{ReadableTable, Table};
@@ -14,6 +13,7 @@ use super::super::{Result, StoreError};
 use super::codec::{seal, unseal};
 use super::sums::Delta;
 use super::{sum, tables};
+use crate::quick::QuickMap;
 
 /// Buckets in a row.
 const BLOCK: u32 = 24;
@@ -24,7 +24,7 @@ type Part<'a> = (u8, &'a [u8]);
 /// Writes the changes of a batch.
 pub(super) fn write(
     mut table: Table<'_, &'static [u8], &'static [u8]>,
-    changes: HashMap<(u32, Dims), Delta>,
+    changes: QuickMap<(u32, Dims), Delta>,
 ) -> Result<()> {
     let mut changes: Vec<(Vec<u8>, u32, Delta)> = changes
         .into_iter()

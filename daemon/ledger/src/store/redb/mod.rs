@@ -32,6 +32,7 @@
 
 mod append;
 mod backup;
+mod calls;
 mod chain;
 mod coarse;
 mod codec;

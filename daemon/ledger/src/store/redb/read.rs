@@ -10,7 +10,7 @@ use tokmon_core::rollup::{Agg, Dimension, Dims, bucket_start_ms};
 
 use super::super::{
     Cut, DropReason, Dropped, Known, MAX_DROPPED_KEPT, Position, Result, SCHEMA_VERSION, SessionRow, Stats,
-    StoreError, record_of, same_call,
+    StoreError, in_order, record_of, same_call,
 };
 use super::append::CHECKPOINT_KEY;
 use super::codec::{CheckpointRow, DroppedRow, PositionRow, SessionRowBytes, unseal, unseal_message};
@@ -63,39 +63,37 @@ impl<'a> Reader<'a> {
         let names = self.names()?;
         // In the order of the tree each page is met once.
         let mut order: Vec<usize> = (0..keys.len()).collect();
-        order.sort_unstable_by_key(|&at| keys[at]);
+        order.sort_unstable_by_key(|&at| in_order(&keys[at]));
         let mut found = vec![None; keys.len()];
-        // Most keys are of one day, and nothing is known of the day after it.
-        let mut days: Vec<(u32, bool)> = Vec::new();
         let aliases = self.aliases()?;
-        for at in order {
-            for key in same_call(keys[at]) {
-                if !has_day(&table, &mut days, key.day)? {
-                    continue;
+        for day in order.chunk_by(|&a, &b| keys[a].day == keys[b].day) {
+            let (first, last) = (keys[day[0]], keys[day[day.len() - 1]]);
+            let near = same_call(first).map(|key| key.day);
+            // Most keys are new, and many lie beside each other: one look tells that there is nothing among them.
+            let mut days = Vec::with_capacity(3);
+            for near in near {
+                if day.len() == 1 || has_between(&table, near, &first, &last)? {
+                    days.push(near);
                 }
-                let Some(seq) = table.get(&key_bytes(&key))? else {
-                    continue;
-                };
-                let seq = seq.value();
-                let entry = kept_entry(&entries, &names, seq)?;
-                let record = record_of(&entry).filter(|record| record.seen.key == key);
-                let record = record
-                    .ok_or_else(|| leads_astray("the key of a call", seq))?
-                    .clone();
-                found[at] = Some(Known { seq, record });
-                break;
             }
-            if found[at].is_none()
-                && let Some(key) = aliases.target(keys[at])?
-                && let Some(seq) = table.get(&key_bytes(&key))?
-            {
-                let seq = seq.value();
-                let entry = kept_entry(&entries, &names, seq)?;
-                let record = record_of(&entry).filter(|record| record.seen.key == key);
-                let record = record
-                    .ok_or_else(|| leads_astray("the other key of a call", seq))?
-                    .clone();
-                found[at] = Some(Known { seq, record });
+            for &at in day {
+                for &day in &days {
+                    let key = Key {
+                        day,
+                        hash: keys[at].hash,
+                    };
+                    if let Some(seq) = table.get(&key_bytes(&key))? {
+                        found[at] = Some(held(&entries, &names, seq.value(), key, "the key of a call")?);
+                        break;
+                    }
+                }
+                if found[at].is_none()
+                    && let Some(key) = aliases.target(keys[at])?
+                    && let Some(seq) = table.get(&key_bytes(&key))?
+                {
+                    let what = "the other key of a call";
+                    found[at] = Some(held(&entries, &names, seq.value(), key, what)?);
+                }
             }
         }
         Ok(found)
@@ -367,31 +365,30 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether calls of a day are known; `days` remembers what was asked lately.
-fn has_day(
+/// Whether any call of a day is known between two hashes.
+fn has_between(
     table: &ReadOnlyTable<&'static [u8; 16], u64>,
-    days: &mut Vec<(u32, bool)>,
     day: u32,
+    first: &Key,
+    last: &Key,
 ) -> Result<bool> {
-    const REMEMBERED: usize = 8;
-    if let Some((_, has)) = days.iter().find(|known| known.0 == day) {
-        return Ok(*has);
-    }
-    let bound = |byte| {
-        key_bytes(&Key {
-            day,
-            hash: [byte; 12],
-        })
-    };
-    let has = (table.range::<&[u8; 16]>(&bound(0)..=&bound(u8::MAX))?)
-        .next()
-        .transpose()?
-        .is_some();
-    if days.len() == REMEMBERED {
-        days.remove(0);
-    }
-    days.push((day, has));
-    Ok(has)
+    let bound = |key: &Key| key_bytes(&Key { day, hash: key.hash });
+    let mut between = table.range::<&[u8; 16]>(&bound(first)..=&bound(last))?;
+    Ok(between.next().transpose()?.is_some())
+}
+
+/// The present record of a call, which the index says is this entry.
+fn held(
+    entries: &ReadOnlyTable<u64, &'static [u8]>,
+    names: &SnapshotNames<'_>,
+    seq: u64,
+    key: Key,
+    what: &str,
+) -> Result<Known> {
+    let entry = kept_entry(entries, names, seq)?;
+    let record = record_of(&entry).filter(|record| record.seen.key == key);
+    let record = record.ok_or_else(|| leads_astray(what, seq))?.clone();
+    Ok(Known { seq, record })
 }
 
 /// See [`Store::session`](super::super::Store::session).

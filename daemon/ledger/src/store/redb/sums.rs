@@ -1,8 +1,6 @@
 //! What a batch changes in the rollups and the sessions: summed up in memory first, then each row is read,
 //! changed and written once, in the order of the keys.
 
-use std::collections::HashMap;
-
 use redb::{ReadableTable, Table, WriteTransaction};
 use tokmon_core::entry::Record;
 use tokmon_core::rollup::{Agg, Dimension, Dims, bucket_of, bucket_start_ms};
@@ -11,6 +9,7 @@ use super::super::Result;
 use super::codec::{SessionRowBytes, seal, seal_message, unseal, unseal_message};
 use super::entry::Ids;
 use super::{sum, tables};
+use crate::quick::QuickMap;
 
 /// What comes to a row and what leaves it.
 pub(super) struct Delta {
@@ -65,8 +64,8 @@ struct SessionDelta {
 /// The changes of one batch.
 #[derive(Default)]
 pub(super) struct Sums {
-    full: HashMap<(u32, Dims), Delta>,
-    sessions: HashMap<u64, SessionDelta>,
+    full: QuickMap<(u32, Dims), Delta>,
+    sessions: QuickMap<u64, SessionDelta>,
 }
 
 /// The dimensions among a record's ids.
@@ -130,7 +129,7 @@ impl Sums {
 
     /// Writes every changed row.
     pub(super) fn write(self, txn: &WriteTransaction) -> Result<()> {
-        let mut coarse: HashMap<(u32, Dims), Delta> = HashMap::new();
+        let mut coarse: QuickMap<(u32, Dims), Delta> = QuickMap::default();
         for ((bucket, dims), delta) in &self.full {
             coarse.entry((*bucket, coarse_of(dims))).or_default().merge(delta);
         }
@@ -142,7 +141,7 @@ impl Sums {
 
 fn write_rows(
     mut table: Table<'_, &'static [u8], &'static [u8]>,
-    rows: HashMap<(u32, Dims), Delta>,
+    rows: QuickMap<(u32, Dims), Delta>,
 ) -> Result<()> {
     let mut rows: Vec<(Vec<u8>, u32, Delta)> = rows
         .into_iter()
@@ -171,7 +170,7 @@ fn write_rows(
     Ok(())
 }
 
-fn write_sessions(mut table: Table<'_, u64, &'static [u8]>, rows: HashMap<u64, SessionDelta>) -> Result<()> {
+fn write_sessions(mut table: Table<'_, u64, &'static [u8]>, rows: QuickMap<u64, SessionDelta>) -> Result<()> {
     let mut rows: Vec<(u64, SessionDelta)> = rows.into_iter().collect();
     rows.sort_unstable_by_key(|row| row.0);
     let mut value = Vec::new();
