@@ -8,13 +8,13 @@
 pub(crate) mod belief;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokmon_capture::growth::{Growth, Reader};
+use tokmon_capture::open_regular;
 use tokmon_core::Name;
 use tokmon_core::calibration::{Bill, Calibrations};
 use tokmon_core::entry::Body;
@@ -151,9 +151,9 @@ fn grown(mut reader: Reader, path: &Name, lengths: &mut Lengths, left: &mut u64)
     let before = lengths.get(path).copied();
     let mut steps = Vec::new();
     let read = || -> std::io::Result<(u64, bool, Vec<u8>)> {
-        let mut file = File::open(Path::new(&**path))?;
+        let mut file = open_regular(Path::new(&**path))?;
         let length = file.metadata()?.len();
-        if before == Some(length) || !file.metadata()?.is_file() {
+        if before == Some(length) {
             return Ok((length, false, Vec::new()));
         }
         let from = match before {

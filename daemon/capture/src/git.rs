@@ -2,7 +2,7 @@
 //! now. Read from `.git` alone, never by running git; what is missing, huge or of another form is not known.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use std::time::SystemTime;
 use tokmon_core::Name;
 use tokmon_core::limits::MAX_NAME_BYTES;
 use tokmon_core::observation::{Observation, Place};
+
+use crate::open::open_regular;
 
 /// Working directories that are remembered; when it is more they are looked at anew.
 const MAX_DIRECTORIES: usize = 1_024;
@@ -237,12 +239,8 @@ fn first_line(path: &Path) -> Option<String> {
 
 /// A regular file's text, if it is no longer than `most`.
 fn read(path: &Path, most: u64) -> Option<String> {
-    // A pipe would keep the reader waiting.
-    if !fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
     let mut text = String::new();
-    let mut file = File::open(path).ok()?.take(most + 1);
+    let mut file = open_regular(path).ok()?.take(most + 1);
     file.read_to_string(&mut text).ok()?;
     (text.len() as u64 <= most).then_some(text)
 }
@@ -313,7 +311,10 @@ mod tests {
         let mut git = Git::default();
         located(&mut git, &root, NOW);
         write(root.join(".git/HEAD"), OTHER);
-        let file = File::options().write(true).open(root.join(".git/HEAD")).unwrap();
+        let file = fs::File::options()
+            .write(true)
+            .open(root.join(".git/HEAD"))
+            .unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let mut seen = Observation {
             at_ms: NOW + 1,

@@ -7,6 +7,7 @@
 mod agents;
 mod git;
 pub mod growth;
+mod open;
 pub mod otlp;
 mod pattern;
 mod repositories;
@@ -23,6 +24,7 @@ mod walk;
 mod watch;
 
 pub use agents::{Agent, LogMap};
+pub use open::open_regular;
 pub use repositories::Repositories;
 pub use roots::{Root, find_roots};
 pub use scan::Scanner;

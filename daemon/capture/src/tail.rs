@@ -10,6 +10,7 @@ use std::path::Path;
 use tokmon_core::limits::MAX_LINE_BYTES;
 
 use crate::agents::is_whole_line;
+use crate::open::open_regular;
 use crate::unpack::Unpacked;
 use crate::walk::Stat;
 
@@ -65,11 +66,8 @@ impl Tail {
     /// Reads what is new behind `from`; returns the file as it was when it was opened. A line that is not
     /// finished stays for the next time.
     pub(crate) fn read(&mut self, path: &Path, from: Mark, to: &mut dyn Lines) -> io::Result<Stat> {
-        let mut file = File::open(path)?;
+        let mut file = open_regular(path)?;
         let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Err(io::Error::other("not a regular file any more"));
-        }
         let stat = Stat::of(&meta);
         let read = if is_packed(path) {
             self.unpack(file, stat, to)

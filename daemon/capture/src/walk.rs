@@ -292,17 +292,51 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn loops_pipes_and_dead_links_do_no_harm() {
+    fn loops_pipes_devices_and_dead_links_do_no_harm() {
+        use std::os::unix::fs::symlink;
         let root = tempfile::tempdir().unwrap();
         let at = |path: &str| root.path().join(path);
         std::fs::create_dir_all(at("a")).unwrap();
         std::fs::write(at("a/one.jsonl"), "{}\n").unwrap();
-        std::os::unix::fs::symlink(root.path(), at("a/up")).unwrap();
-        std::os::unix::fs::symlink(at("nowhere"), at("dead.jsonl")).unwrap();
+        symlink(root.path(), at("a/up")).unwrap();
+        symlink(at("nowhere"), at("dead.jsonl")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket.jsonl")).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(at("pipe.jsonl"))
+            .status();
+        assert!(made.unwrap().success());
+        symlink(at("pipe.jsonl"), at("to-pipe.jsonl")).unwrap();
+        symlink("/dev/zero", at("zero.jsonl")).unwrap();
         let walk = Walk::of(&claude(root.path()), root.path());
         assert_eq!(names(&walk, root.path()), ["a/one.jsonl"]);
         assert_eq!(walk.problem, None);
+        for path in ["pipe.jsonl", "to-pipe.jsonl", "zero.jsonl"] {
+            assert!(Walk::of(&claude(root.path()), &at(path)).files.is_empty());
+        }
+        // A link that leads to itself is told of, and the rest is found.
+        symlink(at("self.jsonl"), at("self.jsonl")).unwrap();
+        let walk = Walk::of(&claude(root.path()), root.path());
+        assert_eq!(names(&walk, root.path()), ["a/one.jsonl"]);
+        assert!(walk.problem.unwrap().contains("self.jsonl"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_must_not_be_read_is_told_of_and_the_rest_is_found() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        std::fs::create_dir_all(at("closed")).unwrap();
+        std::fs::write(at("closed/two.jsonl"), "{}\n").unwrap();
+        std::fs::write(at("one.jsonl"), "{}\n").unwrap();
+        let close = |mode| std::fs::set_permissions(at("closed"), std::fs::Permissions::from_mode(mode));
+        close(0o000).unwrap();
+        // The superuser may read everything.
+        let may_not = std::fs::read_dir(at("closed")).is_err();
+        let walk = Walk::of(&claude(root.path()), root.path());
+        close(0o700).unwrap();
+        assert_eq!(walk.problem.is_some(), may_not);
+        assert!(names(&walk, root.path()).contains(&"one.jsonl".to_owned()));
     }
 
     #[cfg(target_os = "linux")]

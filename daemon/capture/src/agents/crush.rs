@@ -10,7 +10,6 @@
 //! the answer's tokens. Of them only the growth counts, as a lower bound. Where the projects are, `projects.json` says.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +26,7 @@ use super::json::{Problem, Reader};
 use super::lines::{restore, save};
 use super::values::{dollars, hash, subagent, total};
 use super::{Form, Format, Notes, Reading};
+use crate::open::open_regular;
 use crate::roots::Places;
 use crate::sqlite::{Row, Snapshot, Trouble};
 
@@ -59,8 +59,7 @@ fn places(at: &Places<'_>) -> Vec<PathBuf> {
     let mut places = vec![own];
     let mut bytes = Vec::new();
     // Whatever can be had of it.
-    if list.is_file()
-        && let Ok(file) = File::open(&list)
+    if let Ok(file) = open_regular(&list)
         && file.take(MAX_LIST).read_to_end(&mut bytes).is_ok()
     {
         places.extend(projects(&bytes));

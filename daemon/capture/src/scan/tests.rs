@@ -352,6 +352,32 @@ fn a_call_from_the_future_is_not_the_latest() {
 }
 
 #[test]
+fn files_from_the_future_or_before_time_are_read_once() {
+    use std::time::{Duration, SystemTime};
+    let mut bench = Bench::new();
+    let century = Duration::from_secs(200 * 365 * 86_400);
+    for (path, id, at) in [
+        ("claude/p/ahead.jsonl", "a", SystemTime::now() + century),
+        ("claude/p/old.jsonl", "b", SystemTime::UNIX_EPOCH - century / 10),
+        ("claude/p/epoch.jsonl", "c", SystemTime::UNIX_EPOCH),
+    ] {
+        bench.append(path, &claude(id, 1));
+        let file = std::fs::File::options()
+            .write(true)
+            .open(bench.path(path))
+            .unwrap();
+        file.set_modified(at).unwrap();
+    }
+    assert_eq!(bench.scan().len(), 3);
+    let status = bench.status(0);
+    assert_eq!((status.files_done, status.error.as_str()), (3, ""));
+    bench.restart();
+    assert_eq!(bench.scan(), []);
+    bench.append("claude/p/ahead.jsonl", &claude("d", 2));
+    assert_eq!(bench.scan(), [call("d", 2)]);
+}
+
+#[test]
 fn what_the_sink_does_not_take_is_read_again() {
     let mut bench = Bench::new();
     bench.append("claude/p/a.jsonl", &claude("a", 1));

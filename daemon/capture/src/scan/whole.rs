@@ -4,7 +4,6 @@
 //! each call, so that a growing document costs the ledger only what is new in it.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use tokmon_core::observation::Observation;
 use super::feed::tell_latest;
 use super::{Entry, Form, Mark, Origin, Reading, Scanner, Stat, failure};
 use crate::agents::Notes;
+use crate::open::open_regular;
 use crate::sink::{Sink, SinkError};
 use crate::sqlite::Trouble;
 
@@ -142,11 +142,8 @@ impl<S: Sink> Scanner<S> {
 
 /// A whole file, and what it was when it was opened; one byte more than allowed when it is too long.
 fn bytes(path: &Path) -> io::Result<(Stat, Vec<u8>)> {
-    let file = File::open(path)?;
+    let file = open_regular(path)?;
     let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(io::Error::other("not a regular file any more"));
-    }
     let mut bytes = Vec::new();
     if meta.len() <= MAX_DOCUMENT_BYTES {
         file.take(MAX_DOCUMENT_BYTES + 1).read_to_end(&mut bytes)?;
@@ -158,13 +155,9 @@ fn bytes(path: &Path) -> io::Result<(Stat, Vec<u8>)> {
 
 /// The beginning of a file beside the one that is read, as far as it is wanted; `None`: it cannot be had.
 pub(super) fn beside(path: &Path, most: usize) -> Option<Vec<u8>> {
-    // Looked at first: opening a pipe would wait for its other end.
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
     let mut bytes = Vec::new();
     let most = most.min(MAX_BESIDE_BYTES) as u64;
-    File::open(path).ok()?.take(most).read_to_end(&mut bytes).ok()?;
+    open_regular(path).ok()?.take(most).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 

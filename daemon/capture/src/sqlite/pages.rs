@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::wal::{HEADER, Wal};
 use super::{Result, Trouble, unusable};
+use crate::open::open_regular;
 use crate::walk::{Stat, is_gone};
 
 /// Bytes of pages that are kept while a snapshot is read: the upper levels of its trees.
@@ -97,7 +98,7 @@ fn open_beside(path: &Path, ending: &str) -> Result<Option<File>> {
         Err(Trouble::Io(std::io::ErrorKind::NotFound, _)) => return Ok(None),
         Err(trouble) => return Err(trouble),
     }
-    match File::open(beside) {
+    match open_regular(beside) {
         Ok(file) => Ok(Some(file)),
         Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(error.into()),
@@ -121,7 +122,7 @@ fn journal_is_hot(path: &Path) -> Result<bool> {
 impl Pages {
     pub(super) fn open(path: &Path) -> Result<Pages> {
         metadata(path)?;
-        let mut file = File::open(path)?;
+        let mut file = open_regular(path)?;
         let mut header = [0; 100];
         match file.read_exact(&mut header) {
             Ok(()) => {}

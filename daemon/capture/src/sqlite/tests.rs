@@ -162,6 +162,39 @@ fn a_write_that_was_cut_off_is_waited_for() {
 }
 
 #[test]
+fn a_log_without_its_index_or_cut_anywhere_is_read_as_far_as_it_was_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.db");
+    let writer = Connection::open(&path).unwrap();
+    writer
+        .execute_batch("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(n);")
+        .unwrap();
+    for n in 0..20 {
+        writer.execute("INSERT INTO t VALUES(?1)", [n]).unwrap();
+    }
+    // As it is after a copy or a crash: no `-shm`, and the log may end in the middle of a write.
+    let (copy, log) = (dir.path().join("copy.db"), dir.path().join("copy.db-wal"));
+    std::fs::copy(&path, &copy).unwrap();
+    let whole = std::fs::read(dir.path().join("agent.db-wal")).unwrap();
+    let mut most = 0;
+    for cut in (0..=whole.len()).rev().step_by(1_009) {
+        std::fs::write(&log, &whole[..cut]).unwrap();
+        match read(&copy, "t", &["n"], 0) {
+            Ok(rows) => {
+                assert!(most == 0 || rows.len() <= most, "{cut}");
+                most = rows.len();
+            }
+            // The table itself was not written yet.
+            Err(problem) => assert!(problem.to_string().contains("no table"), "{cut}: {problem}"),
+        }
+        if cut == whole.len() {
+            assert_eq!(most, 20);
+        }
+    }
+    assert!(!dir.path().join("copy.db-shm").exists());
+}
+
+#[test]
 fn what_is_no_database_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("agent.db");

@@ -164,3 +164,67 @@ proptest! {
         prop_assert!(!whole[mark.offset as usize..].contains('\n'));
     }
 }
+
+/// Changes the file while it is read.
+struct Meddler<'a> {
+    heard: Heard,
+    file: &'a NamedTempFile,
+    change: fn(&NamedTempFile),
+}
+
+impl Lines for Meddler<'_> {
+    fn restart(&mut self) {
+        self.heard.restart();
+    }
+
+    fn lines(&mut self, block: &[u8], offset: u64) {
+        self.heard.lines(block, offset);
+    }
+
+    fn too_long(&mut self, offset: u64) {
+        self.heard.too_long(offset);
+    }
+
+    fn reached(&mut self, mark: Mark) -> bool {
+        if self.heard.mark == Mark::default() {
+            (self.change)(self.file);
+        }
+        self.heard.reached(mark)
+    }
+}
+
+#[test]
+fn a_file_that_grows_or_shrinks_while_it_is_read_is_read_right_the_next_time() {
+    let first: Vec<u8> = (0..BLOCK / 4)
+        .flat_map(|n| format!("{{\"n\":{n}}}\n").into_bytes())
+        .collect();
+    let append = |file: &NamedTempFile| {
+        let mut file = OpenOptions::new().append(true).open(file.path()).unwrap();
+        file.write_all(b"{\"more\":1}\n{\"half\":").unwrap();
+    };
+    let shrink = |file: &NamedTempFile| {
+        let file = OpenOptions::new().write(true).open(file.path()).unwrap();
+        file.set_len(20).unwrap();
+    };
+    let rewrite = |file: &NamedTempFile| fs::write(file.path(), "{\"other\":1}\n").unwrap();
+    let empty = |file: &NamedTempFile| fs::write(file.path(), "").unwrap();
+    for change in [append as fn(&NamedTempFile), shrink, rewrite, empty] {
+        let file = file(&first);
+        let mut meddler = Meddler {
+            heard: Heard::default(),
+            file: &file,
+            change,
+        };
+        // Whatever is met there is no fault of ours.
+        drop(Tail::default().read(file.path(), Mark::default(), &mut meddler));
+        let now = fs::read(file.path()).unwrap();
+        let again = read(&file, meddler.heard.mark);
+        let whole = now.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if again.restarts > 0 {
+            assert_eq!(again.text, now[..whole]);
+        } else {
+            assert_eq!([meddler.heard.text, again.text].concat(), now[..whole]);
+        }
+        assert_eq!(read(&file, again.mark).text, b"");
+    }
+}
