@@ -1,0 +1,253 @@
+"""The real agents that `count.py` runs: where each is installed from, how it is pointed at the model on loopback, how
+it goes on with its last session, and what its own data leaves out.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import stop
+
+TARGET = stop.TARGET
+NPM = ["npm", "install", "--no-audit", "--no-fund", "--loglevel", "error"]
+# Some agents ask for more than the node that systems have; this npm package holds the program.
+NODE = "node@24"
+# Whether there is no network but loopback: then agents may try what they want.
+IS_ALONE = False
+# An independent reader of agents' files.
+CCUSAGE = "ccusage@20.0.24"
+write = stop.write
+
+
+class Program:
+    """One agent.
+
+    `prepare(home, url)` gives the command around a prompt, and variables. `how`: what becomes of the command for each
+    way of asking besides a new session. `sets_up`: `tokmonctl setup` knows it. `telemetry`: "" for none, "whole", or
+    "part" when it ends before all is sent; `exports`: it takes where to send from its environment only. `sessions`: a
+    directory of sessions below the home, which may be copied. `silent`: kinds of calls that its files leave out, or
+    scenarios in which they do.
+    `own(home, said)`: what it says itself that was used: input, cache read, cache written, output.
+    """
+
+    def __init__(self, package, prepare, how=None, *, sets_up=False, telemetry="", exports=False, sessions="",
+                 silent=(), own=None, new_node=False):
+        self.package, self.prepare, self.how, self.sets_up = package, prepare, how or {}, sets_up
+        self.telemetry, self.exports, self.sessions, self.silent = telemetry, exports, sessions, silent
+        self.own, self.new_node = own, new_node
+
+
+def asked(command):
+    return lambda prompt: [prompt if word == stop.PROMPT else word for word in command]
+
+
+def as_in_stop(function):
+    """An agent of `stop.py`: the same command with another prompt."""
+
+    def prepare(home, url):
+        command, more = function(home, url)
+        return asked(command), more
+
+    return prepare
+
+
+def with_flags(*flags, at=1):
+    """Flags behind the program's name, or further on."""
+    return lambda command: [*command[:at], *flags, *command[at:]]
+
+
+def without(*words, **others):
+    """The command without these words, and with others in place of some."""
+    return lambda command: [others.get(word.strip("-"), word) for word in command if word not in words]
+
+
+def codex_resumes(command):
+    return [*(word for word in command[:-1] if word != "--json"), "resume", "--last", command[-1]]
+
+
+def claude_code(home, url):
+    command, more = stop.claude_code(home, url)
+    if IS_ALONE:
+        # With it there are no titles.
+        del more["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"]
+    # Nothing is asked at its first start in a terminal.
+    trusted = {str(home.parent / "work"): {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}}
+    known = {"approved": [more["ANTHROPIC_API_KEY"][-20:]]}
+    seen = {"hasCompletedOnboarding": True, "theme": "dark", "customApiKeyResponses": known, "projects": trusted}
+    write(home / ".claude.json", seen)
+    # A context of 200,000 tokens, which a single answer can fill.
+    return asked(command), dict(more, ANTHROPIC_MODEL="claude-sonnet-4-5", CLAUDE_AUTOCOMPACT_PCT_OVERRIDE="50")
+
+
+def codex(home, url):
+    command, more = stop.codex(home, url)
+    path = home / ".codex/config.toml"
+    trusted = f'\n[projects."{home.parent / "work"}"]\ntrust_level = "trusted"\n'
+    path.write_text("model_auto_compact_token_limit = 100000\n" + path.read_text() + trusted)
+    return asked(command), more
+
+
+def claude_says(_home, said):
+    """The figures at the end of its JSON, which are those of the session."""
+    used = json.loads(said[-1][said[-1].index("{") :])["modelUsage"].values()
+    names = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens", "outputTokens")
+    return tuple(sum(model[name] for model in used) for name in names)
+
+
+def qwen_says(home, _said):
+    """What it writes down when a session ends: totals of it, resumed ones again from its beginning."""
+    lines = (home / ".qwen/usage_record.jsonl").read_text().splitlines()
+    last = {record["sessionId"]: record["models"].values() for record in map(json.loads, lines)}
+    used = [model for models in last.values() for model in models]
+    read = sum(model["cachedTokens"] for model in used)
+    return sum(m["inputTokens"] for m in used) - read, read, 0, sum(m["outputTokens"] for m in used)
+
+
+def ai_sdk(url):
+    """A provider as OpenCode and its like describe it."""
+    options = {"baseURL": f"{url}/v1", "apiKey": "none"}
+    model = {"limit": {"context": 200_000, "output": 8_000}}
+    provider = {"npm": "@ai-sdk/openai-compatible", "options": options, "models": {"m1": model}}
+    return {"provider": {"mock": provider}, "model": "mock/m1", "small_model": "mock/m1", "autoupdate": False,
+            "permission": {"bash": "allow"}, "experimental": {"openTelemetry": True}}
+
+
+def opencode(home, url):
+    write(home / ".config/opencode/opencode.json", ai_sdk(url))
+    return asked(["opencode", "run", stop.PROMPT]), {}
+
+
+def kilo_cli(home, url):
+    write(home / ".config/kilo/kilo.json", ai_sdk(url))
+    return asked(["kilo", "run", "--auto", stop.PROMPT]), {"KILO_TELEMETRY_LEVEL": "off"}
+
+
+def kimi_cli(home, url):
+    provider = f'[providers.mock]\ntype = "openai_legacy"\nbase_url = "{url}/v1"\napi_key = "none"\n'
+    model = '[models.m1]\nprovider = "mock"\nmodel = "m1"\nmax_context_size = 200000\n'
+    write(home / ".kimi/config.toml", f'default_model = "m1"\n{provider}{model}')
+    more = {"KIMI_CLI_NO_AUTO_UPDATE": "1"}
+    return asked(["kimi", "--print", "--yolo", "-p", stop.PROMPT]), more
+
+
+def kimi_code(_home, url):
+    values = {"NAME": "m1", "API_KEY": "none", "BASE_URL": f"{url}/v1", "PROVIDER_TYPE": "openai",
+              "MAX_CONTEXT_SIZE": "200000"}
+    return asked(["kimi", "-p", stop.PROMPT]), {f"KIMI_MODEL_{name}": value for name, value in values.items()}
+
+
+def pi(home, url):
+    model = {"id": "m1", "name": "m1", "reasoning": False, "input": ["text"], "contextWindow": 200_000,
+             "maxTokens": 8_000, "cost": {"input": 1, "output": 2, "cacheRead": 0.1, "cacheWrite": 1}}
+    provider = {"baseUrl": f"{url}/v1", "apiKey": "none", "api": "openai-completions", "models": [model]}
+    write(home / ".pi/agent/models.json", {"providers": {"mock": provider}})
+    command = ["pi", "--provider", "mock", "--model", "m1", "-p", stop.PROMPT]
+    return asked(command), {"PI_OFFLINE": "1", "PI_TELEMETRY": "0"}
+
+
+def cline_cli(provider, model):
+    """Cline's command line, which reads the same figures of every provider through one library."""
+
+    def prepare(home, url):
+        settings = {"provider": provider, "apiKey": "none", "model": model, "baseUrl": f"{url}/v1"}
+        known = {"settings": settings, "updatedAt": "2026-11-20T00:00:00.000Z", "tokenSource": "manual"}
+        providers = {"version": 1, "lastUsedProvider": provider, "modes": {}, "providers": {provider: known}}
+        write(home / ".cline/data/settings/providers.json", providers)
+        return asked(["cline", "-P", provider, "-m", model, stop.PROMPT]), {"CLINE_TELEMETRY_DISABLED": "1"}
+
+    return prepare
+
+
+def continue_cli(home, url):
+    lines = ("name: m1", "provider: openai", "model: m1", f"apiBase: {url}/v1", "apiKey: none", "roles: [chat]")
+    model = "\n    ".join(lines) + "\n"
+    write(home / ".continue/config.yaml", f"name: mock\nversion: 0.0.1\nschema: v1\nmodels:\n  - {model}")
+    more = {"CONTINUE_TELEMETRY_ENABLED": "0", "CONTINUE_CLI_ENABLE_TELEMETRY": "0", "FORCE_NO_TTY": "1"}
+    return asked(["cn", "--auto", "-p", stop.PROMPT]), more
+
+
+def flags_of_opencode():
+    return {"continue": with_flags("--continue", at=2), "fork": with_flags("--continue", "--fork", at=2)}
+
+
+AGENTS = {
+    "claude-code": Program(
+        "@anthropic-ai/claude-code@2.1.329", claude_code,
+        {"continue": with_flags("--continue"), "fork": with_flags("--continue", "--fork-session"),
+         "compact": with_flags("--continue"),
+         "terminal": without("-p", "--output-format", "json")},
+        sets_up=True, telemetry="whole", sessions=".claude/projects", silent=("compaction", "aside"), own=claude_says,
+    ),
+    "codex": Program(
+        "@openai/codex@0.169.0", codex,
+        {"continue": codex_resumes, "terminal": without("exec", "--json", "--skip-git-repo-check")},
+        sets_up=True, telemetry="whole", sessions=".codex/sessions", silent=("aside",),
+    ),
+    "gemini-cli": Program(
+        "@google/gemini-cli@0.61.0", as_in_stop(stop.gemini_cli),
+        {"continue": with_flags("--resume", "latest"), "compact": with_flags("--resume", "latest"),
+         "terminal": without(p="-i")},
+        sets_up=True, telemetry="whole", sessions=".gemini/tmp", silent=("compaction", "aside"),
+    ),
+    "qwen-code": Program(
+        "@qwen-code/qwen-code@0.24.4", as_in_stop(stop.qwen_code),
+        {"continue": with_flags("--continue"), "compact": with_flags("--continue"), "terminal": without(p="-i")},
+        sets_up=True, telemetry="whole", sessions=".qwen/projects", silent=("aside",), own=qwen_says,
+    ),
+    "copilot-cli": Program(
+        "@github/copilot@1.0.102", as_in_stop(stop.copilot_cli),
+        {"continue": with_flags("--continue")},
+        sets_up=True, telemetry="whole", exports=True,
+    ),
+    "opencode": Program(
+        "opencode-ai@1.18.33", opencode, flags_of_opencode(),
+        sets_up=True, telemetry="part", exports=True, silent=("aside",),
+    ),
+    "kilo-cli": Program("@kilocode/cli@7.7.7", kilo_cli, flags_of_opencode(), silent=("aside",)),
+    # Of an answer that is cut off and asked for again it makes one that it cannot read.
+    "cline-cli": Program("cline@3.0.65", cline_cli("openai-compatible", "m1"), silent=("cut",)),
+    "cline-cli-claude": Program("cline@3.0.65", cline_cli("anthropic", "claude-sonnet-4-5"), silent=("cut",)),
+    "continue": Program(
+        "@continuedev/cli@1.5.47", continue_cli, {"continue": with_flags("--resume")}, sessions=".continue/sessions",
+    ),
+    "pi": Program(
+        "@mariozechner/pi-coding-agent@0.73.1", pi, {"continue": with_flags("--continue")},
+        sessions=".pi/agent/sessions",
+    ),
+    "kimi-cli": Program(
+        "kimi-cli==1.40.0", kimi_cli, {"continue": with_flags("--continue")}, sessions=".kimi/sessions",
+    ),
+    "kimi-code": Program(
+        "@moonshot-ai/kimi-code@2.1.0", kimi_code, {"continue": with_flags("--continue")}, new_node=True,
+        sessions=".kimi-code/sessions",
+    ),
+}
+
+# How each says that its context is to be compacted.
+COMMANDS = {"claude-code": "/compact", "gemini-cli": "/compress", "qwen-code": "/compress"}
+
+
+def install(package, new_node=False):
+    """Installs a package from npm, or one of PyPI (`name==version`), once. The directory of its programs."""
+    known = [agent for agent, (_, of_stop, _) in stop.AGENTS.items() if of_stop == package]
+    # What `stop.py` has installed serves too.
+    into = TARGET / "agents" / (known[0] if known else re.sub(r"[^\w.-]+", "-", package).strip("-"))
+    is_python = "==" in package
+    mark = into / "installed.txt"
+    if not mark.exists() or mark.read_text() != package:
+        shutil.rmtree(into, ignore_errors=True)
+        write(into / "package.json", {"private": True})
+        if is_python:
+            # It asks for a newer one than many systems have; `PYTHON` names one.
+            names = ("python3.14", "python3.13", "python3.12")
+            python = next(filter(None, map(shutil.which, names)), sys.executable)
+            subprocess.run([os.environ.get("PYTHON", python), "-m", "venv", into / "venv"], check=True)
+            subprocess.run([into / "venv/bin/pip", "install", "--quiet", package], check=True)
+        else:
+            subprocess.run([*NPM, package, *([NODE] if new_node else [])], cwd=into, check=True)
+        mark.write_text(package)
+    return into / ("venv/bin" if is_python else "node_modules/.bin")
