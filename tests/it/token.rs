@@ -1,6 +1,8 @@
 //! Counting: exact where the encoding is public, an estimate that says so elsewhere, and never a crash.
 
 mod calibration;
+#[cfg(target_os = "linux")]
+mod memory;
 
 use tokmon_client::{Client, v1};
 use tokmon_tests::env::Env;
