@@ -11,7 +11,7 @@ mod window;
 
 use crate::seams::{Seam, char_len};
 use crate::vocabulary::Vocabulary;
-use few::Bounds;
+use few::{BYTES, Bounds};
 use window::{Merge, Span, common};
 
 /// Bytes of a window at first; doubled until neighbours can be joined.
@@ -33,6 +33,13 @@ impl Merger {
     pub(crate) fn count(&mut self, vocabulary: &Vocabulary, text: &[u8], start: usize, end: usize) -> u64 {
         let seams = &vocabulary.seams;
         let piece = &text[start..end];
+        if piece.is_ascii() {
+            // Words and names hardly ever fall apart, so they are not asked.
+            return match BYTES.count(vocabulary, text, start, piece.len()) {
+                Some(count) => count,
+                None => self.count_long(vocabulary, piece, WINDOW),
+            };
+        }
         // Where the stretch begins, and in how many parts it is so far.
         let (mut from, mut parts, mut total) = (0, 0, 0);
         let (mut at, mut left) = (0, Seam::default());

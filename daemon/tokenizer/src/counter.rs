@@ -19,6 +19,9 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// Most sets of working memory that are kept for the next count, half a megabyte each.
 const MOST_KEPT: usize = MOST_THREADS;
 
+/// Pieces of fewer bytes are merged as quickly as they would be remembered.
+const SHORTEST_KEPT: usize = 5;
+
 /// Counts text in one encoding, exactly; special tokens such as `<|endoftext|>` count as the text that they are.
 ///
 /// Never panics, takes time in proportion to the text, and needs the same little memory for any.
@@ -181,12 +184,16 @@ impl Counter {
 /// The tokens of the piece `text[start..end]`.
 #[inline(always)]
 fn piece(work: &mut Work, vocabulary: &Vocabulary, text: &[u8], start: usize, end: usize) -> u64 {
+    let Work { memo, merger } = work;
+    // What falls apart at once is no token; it is random, so it does not come again, and is merged as quickly as it would
+    // be remembered.
+    if vocabulary.seams.soon(&text[start..end]) {
+        return merger.count(vocabulary, text, start, end);
+    }
     if vocabulary.rank(text, start, end) != NONE {
         return 1;
     }
-    let Work { memo, merger } = work;
-    // What falls apart at once is random, so it does not come again, and merged as quickly as it would be remembered.
-    if end - start < 5 || vocabulary.seams.soon(&text[start..end]) {
+    if end - start < SHORTEST_KEPT {
         return merger.count(vocabulary, text, start, end);
     }
     memo.get(text, start, end, || merger.count(vocabulary, text, start, end))

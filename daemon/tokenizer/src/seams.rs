@@ -160,10 +160,12 @@ impl Seams {
         point(char).is_some_and(|point| self.whole[point / 64] >> (point % 64) & 1 != 0)
     }
 
-    /// Whether `piece` falls apart within its first bytes.
+    /// Whether `piece` falls apart within its first bytes, which are not ASCII.
     #[inline(always)]
     pub(crate) fn soon(&self, piece: &[u8]) -> bool {
-        !piece[0].is_ascii() && (1..piece.len().min(5)).any(|at| self.before(piece, at).apart)
+        let first = piece.first_chunk::<2>();
+        first.is_some_and(|[a, b]| (a | b) >= 0x80)
+            && (1..piece.len().min(5)).any(|at| self.before(piece, at).apart)
     }
 
     #[inline(always)]

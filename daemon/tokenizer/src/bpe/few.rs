@@ -6,6 +6,8 @@ use crate::vocabulary::Vocabulary;
 /// Most parts of such a stretch, and most bytes.
 pub(super) const MOST_PARTS: usize = 128;
 const MOST_BYTES: usize = 255;
+/// Up to so many parts they move together instead of keeping their places.
+const FEW: usize = 24;
 /// Bits of a key that tell the place, below those that tell the rank.
 const PLACE_BITS: u32 = 7;
 /// Comes after all ranks.
@@ -19,6 +21,19 @@ impl Default for Bounds {
     fn default() -> Bounds {
         Bounds([0; MOST_PARTS + 1])
     }
+}
+
+/// Each byte is a part.
+pub(super) static BYTES: Bounds = Bounds(bytes());
+
+const fn bytes() -> [u8; MOST_PARTS + 1] {
+    let mut bounds = [0; MOST_PARTS + 1];
+    let mut at = 0;
+    while at < bounds.len() {
+        bounds[at] = at as u8;
+        at += 1;
+    }
+    bounds
 }
 
 impl Bounds {
@@ -54,13 +69,57 @@ impl Bounds {
             // Two of them may join, and then all three.
             3 if rank(0, 2) == NONE && rank(1, 3) == NONE => 3,
             3 => 1 + u64::from(rank(0, 3) == NONE),
-            4..=8 => self.merge::<8>(vocabulary, text, start, parts),
-            9..=16 => self.merge::<16>(vocabulary, text, start, parts),
-            17..=32 => self.merge::<32>(vocabulary, text, start, parts),
+            4..=FEW => self.merge_few(vocabulary, text, start, parts),
+            25..=32 => self.merge::<32>(vocabulary, text, start, parts),
             33..=64 => self.merge::<64>(vocabulary, text, start, parts),
             65..=MOST_PARTS => self.merge::<MOST_PARTS>(vocabulary, text, start, parts),
             _ => return None,
         })
+    }
+
+    /// As [`Bounds::merge`], for so few parts that it is quicker to move them together than to look at all places.
+    #[inline(never)]
+    fn merge_few(&self, vocabulary: &Vocabulary, text: &[u8], start: usize, mut parts: usize) -> u64 {
+        // Of each part together with the next one; the last one has none.
+        let mut ranks = [NONE; FEW];
+        let mut bounds = [0_u8; FEW + 1];
+        bounds.copy_from_slice(&self.0[..=FEW]);
+        for at in 0..parts.min(FEW) - 1 {
+            let (from, to) = (
+                start + usize::from(bounds[at]),
+                start + usize::from(bounds[at + 2]),
+            );
+            ranks[at] = match to - from {
+                2 => vocabulary.pair(text, from),
+                _ => vocabulary.rank(text, from, to),
+            };
+        }
+        loop {
+            let (mut lowest, mut at) = (NONE, 0);
+            for (index, rank) in ranks[..parts - 1].iter().enumerate() {
+                if *rank < lowest {
+                    (lowest, at) = (*rank, index);
+                }
+            }
+            if lowest == NONE {
+                return parts as u64;
+            }
+            bounds.copy_within(at + 2..=parts, at + 1);
+            ranks.copy_within(at + 2..parts, at + 1);
+            parts -= 1;
+            let rate = |at: usize| match at + 1 < parts {
+                true => vocabulary.rank(
+                    text,
+                    start + usize::from(bounds[at]),
+                    start + usize::from(bounds[at + 2]),
+                ),
+                false => NONE,
+            };
+            ranks[at] = rate(at);
+            if let Some(before) = at.checked_sub(1) {
+                ranks[before] = rate(before);
+            }
+        }
     }
 
     /// Joins the two neighbours whose union has the lowest rank, leftmost first, until there are none.
@@ -84,7 +143,12 @@ impl Bounds {
             next[at] = at as u8 + 1;
             before[at] = (at as u8).wrapping_sub(1);
             if at + 1 < len {
-                keys[at] = key(vocabulary.rank(text, bound(at), bound(at + 2)), at);
+                let (from, to) = (bound(at), bound(at + 2));
+                let rank = match to - from {
+                    2 => vocabulary.pair(text, from),
+                    _ => vocabulary.rank(text, from, to),
+                };
+                keys[at] = key(rank, at);
             }
         }
         loop {
