@@ -76,6 +76,9 @@ async fn what_a_model_logs_and_its_transcript_tells_is_one_call_until_somebody_k
     );
     assert_eq!(ctl(&["report", "daily"])["totals"]["requests"], 3);
     env.ctl(&["explain", &seq, "--split"]).exits(66);
+    let acts = env.ctl_json(&["audit", "--decision", "split"]);
+    assert_eq!(acts["acts"].as_array().map(Vec::len), Some(1), "{acts}");
+    assert!(acts["acts"][0]["by"]["client"].is_string(), "{acts}");
     env.ctl(&["explain", "--split"]).exits(2);
     env.ctl(&["ledger", "verify"]).success();
 }

@@ -50,6 +50,8 @@ pub enum What {
     PriceRemoved,
     /// The costs of records were computed again.
     Repriced,
+    /// A record of several witnesses was taken apart.
+    Split,
     /// Old records were removed.
     Purged,
     /// The ledger was put in the place of another one.
@@ -64,7 +66,7 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 22] = [
+    pub const ALL: [What; 23] = [
         What::Granted,
         What::Denied,
         What::Extended,
@@ -82,6 +84,7 @@ impl What {
         What::PriceSet,
         What::PriceRemoved,
         What::Repriced,
+        What::Split,
         What::Purged,
         What::LedgerReplaced,
         What::TaskAllocated,
@@ -109,6 +112,7 @@ impl What {
             What::PriceSet => "price_set",
             What::PriceRemoved => "price_removed",
             What::Repriced => "repriced",
+            What::Split => "split",
             What::Purged => "purged",
             What::LedgerReplaced => "ledger_replaced",
             What::TaskAllocated => "task_allocated",
@@ -279,6 +283,18 @@ impl Act {
             Body::Repriced { records } => {
                 act.figure = *records;
                 What::Repriced
+            }
+            Body::Split {
+                agent,
+                session,
+                model,
+                calls,
+            } => {
+                act.caller.agent = agent.clone();
+                act.caller.session = session.clone();
+                act.caller.model = model.clone();
+                act.figure = *calls;
+                What::Split
             }
             Body::Purged { records, horizon_ms } => {
                 act.figure = *records;

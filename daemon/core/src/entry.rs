@@ -141,6 +141,17 @@ pub enum Body {
     Official(Name),
     /// A provider said how much of a subscription's limit is used.
     Quota(Box<Reading>),
+    /// What was taken for one call was taken apart; the records stand right before this entry.
+    Split {
+        /// Whose call it was.
+        agent: Name,
+        /// In which session.
+        session: Name,
+        /// The model.
+        model: Name,
+        /// How many calls it became.
+        calls: u64,
+    },
     /// Records that ended before the horizon were removed; their totals stay.
     Purged {
         /// The horizon, milliseconds.

@@ -327,7 +327,10 @@ impl Draft {
                 state.budgets.remove(name);
                 self.plan_adjustments();
             }
-            Body::BudgetAlert { .. } | Body::Repriced { .. } | Body::LedgerReplaced { .. } => {}
+            Body::BudgetAlert { .. }
+            | Body::Repriced { .. }
+            | Body::Split { .. }
+            | Body::LedgerReplaced { .. } => {}
             Body::Learned(json) => {
                 let bills: Vec<Bill> = serde_json::from_str(json).unwrap_or_default();
                 let known = Arc::make_mut(&mut state.calibrations);

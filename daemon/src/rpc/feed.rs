@@ -69,6 +69,7 @@ pub(super) fn follow(entry: &Entry, rules: &WasteRules, now_ms: i64) -> v1::Foll
         Body::PriceRemoved { .. } => Some(other("price_removed")),
         Body::Quota(_) => Some(other("quota")),
         Body::Official(_) => Some(other("official")),
+        Body::Split { .. } => Some(other("split")),
         Body::Purged { .. } => Some(other("purged")),
         Body::Repriced { .. } => Some(other("repriced")),
         Body::LedgerReplaced { .. } => Some(other("ledger_replaced")),

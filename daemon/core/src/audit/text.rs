@@ -36,6 +36,7 @@ impl Act {
             What::PriceSet => plural(self.figure.into(), "price"),
             What::PriceRemoved => "own price removed".to_owned(),
             What::Repriced => format!("{} at another price", plural(self.figure.into(), "record")),
+            What::Split => format!("a record taken apart into {}", plural(self.figure.into(), "call")),
             What::Purged => format!("{} removed", plural(self.figure.into(), "old record")),
             What::LedgerReplaced if self.subject.is_empty() => "begun empty".to_owned(),
             What::LedgerReplaced => "restored from a file".to_owned(),

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use tokmon_core::decide::{Held, Recorded};
-use tokmon_core::entry::Record;
+use tokmon_core::entry::{Body, Record};
 use tokmon_core::id::Key;
 use tokmon_core::limits::{MAX_PAGE, MAX_PER_SLICE, MAX_SLICES};
 use tokmon_core::observation::Observation;
@@ -200,8 +200,14 @@ impl Turn<'_> {
         };
         let known = known.filter(|known| known.seq == seq).ok_or_else(missing)?;
         let (body, apart) = self.draft.split(seq, &known.record)?;
-        let key = known.record.seen.key;
-        self.known.remove(&key);
+        let seen = &known.record.seen;
+        let told = Body::Split {
+            agent: seen.who.agent.clone(),
+            session: seen.who.session.clone(),
+            model: seen.model.clone(),
+            calls: apart.len() as u64 + 1,
+        };
+        self.known.remove(&seen.key);
         self.push(body, Some(Box::new(known.record)));
         for account in apart {
             let key = account.seen.key;
@@ -212,6 +218,7 @@ impl Turn<'_> {
                 self.push(body, None);
             }
         }
+        self.push(told, None);
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use super::reservation::{
 };
 use super::runaway::RunawayRow;
 use super::task::{TaskAllocatedRow, TaskCompletedRow};
-use super::witness::AccountRow;
+use super::witness::{AccountRow, SplitRow};
 
 /// The envelope's version.
 const VERSION: u8 = 1;
@@ -71,7 +71,7 @@ pub(super) struct EntryRow {
     pub(super) recorded_ms: i64,
     #[prost(
         oneof = "BodyRow",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 42"
     )]
     pub(super) body: Option<BodyRow>,
     #[prost(message, optional, tag = "30")]
@@ -158,6 +158,8 @@ pub(super) enum BodyRow {
     Quota(QuotaRow),
     #[prost(string, tag = "41")]
     Official(String),
+    #[prost(message, tag = "42")]
+    Split(SplitRow),
     #[prost(message, tag = "25")]
     Runaway(RunawayRow),
 }

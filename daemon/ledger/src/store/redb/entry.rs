@@ -123,6 +123,7 @@ pub(super) fn to_row(entry: &Entry, ids: &Ids) -> EntryRow {
                 model: model.to_string(),
             }),
         ),
+        Body::Split { .. } => (0, BodyRow::Split(witness::SplitRow::of(&entry.body))),
         Body::Official(text) => (0, BodyRow::Official(text.to_string())),
         Body::Quota(reading) => (0, BodyRow::Quota(quota::quota_row(reading))),
         Body::Purged { horizon_ms, records } => (
@@ -372,6 +373,7 @@ pub(super) fn from_row(seq: u64, row: EntryRow, name: impl FnMut(u8, u32) -> Res
             provider: row.provider.into(),
             model: row.model.into(),
         },
+        BodyRow::Split(row) => row.body(),
         BodyRow::Official(text) => Body::Official(text.into()),
         BodyRow::Quota(row) => Body::Quota(Box::new(quota::reading(row))),
         BodyRow::Purged(row) => Body::Purged {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use prost::Message;
 use redb::{ReadOnlyTable, ReadableTableMetadata, WriteTransaction};
 use tokmon_core::Name;
-use tokmon_core::entry::Record;
+use tokmon_core::entry::{Body, Record};
 use tokmon_core::id::Key;
 use tokmon_core::merge::Candidate;
 use tokmon_core::observation::{Attribution, Observation, Provenance};
@@ -20,6 +20,48 @@ use super::super::{Result, same_call};
 use super::codec::MoneyRow;
 use super::entry::{confidence_number, confidence_of, key_parts, key_whole, strange, tier_number, tier_of};
 use super::tables::{self, key_bytes, key_of};
+
+/// A record was taken apart.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SplitRow {
+    #[prost(string, tag = "1")]
+    agent: String,
+    #[prost(string, tag = "2")]
+    session: String,
+    #[prost(string, tag = "3")]
+    model: String,
+    #[prost(uint64, tag = "4")]
+    calls: u64,
+}
+
+impl SplitRow {
+    /// Of an entry that says so; anything else is an empty row.
+    pub(super) fn of(body: &Body) -> SplitRow {
+        match body {
+            Body::Split {
+                agent,
+                session,
+                model,
+                calls,
+            } => SplitRow {
+                agent: agent.to_string(),
+                session: session.to_string(),
+                model: model.to_string(),
+                calls: *calls,
+            },
+            _ => SplitRow::default(),
+        }
+    }
+
+    pub(super) fn body(self) -> Body {
+        Body::Split {
+            agent: self.agent.into(),
+            session: self.session.into(),
+            model: self.model.into(),
+            calls: self.calls,
+        }
+    }
+}
 
 /// One witness's account. Absent: the same as in the record.
 #[derive(Clone, PartialEq, Message)]

@@ -97,6 +97,12 @@ fn every_kind_of_entry_comes_back() {
         Body::BudgetSet("{}".into()),
         Body::BudgetRemoved("".into()),
         Body::Official("{}".into()),
+        Body::Split {
+            agent: "a".into(),
+            session: "s".into(),
+            model: "m".into(),
+            calls: 2,
+        },
         Body::Quota(Box::new(tokmon_core::quota::Reading {
             agent: "claude-code".into(),
             account: "".into(),
