@@ -17,11 +17,13 @@ USED = {"input": 1000, "read": 0, "write_5m": 0, "write_1h": 0, "output": 50, "r
 class Reply:
     """How a call is answered: with the use of a tool `(name, arguments)` or a last word, and what it used.
 
-    `status`: it fails with that HTTP status instead. `cut`: the connection ends in the middle of the answer.
+    `status`: it fails with that HTTP status instead. `cut`: the connection ends in the middle of the answer. `version`:
+    what the answer says behind the name of the model that was asked for, as providers do.
     """
 
-    def __init__(self, tool=None, used=USED, status=None, cut=False, text="done"):
-        self.tool, self.used, self.status, self.cut, self.text = tool, used, status, cut, text
+    def __init__(self, tool=None, used=USED, status=None, cut=False, version="", text="done"):
+        self.tool, self.used, self.status, self.cut = tool, used, status, cut
+        self.version, self.text = version, text
 
 
 class Model:
@@ -68,7 +70,7 @@ class Model:
                     error = {"type": "error", "code": reply.status, "message": "not now"}
                     payload = json.dumps({"type": "error", "error": error}).encode()
                     return self.send("application/json", payload, reply.status, number)
-                kind, payload = api(name, f"{number:06d}", reply, body, path)
+                kind, payload = api(name + reply.version, f"{number:06d}", reply, body, path)
                 self.send(kind, payload, 200, number, cut=reply.cut)
 
             def say(self, value):

@@ -220,6 +220,7 @@ AGENTS = {
     ),
     "kimi-cli": Program(
         "kimi-cli==1.40.0", kimi_cli, {"continue": with_flags("--continue")}, sessions=".kimi/sessions",
+        silent=("compaction", "aside"),
     ),
     "kimi-code": Program(
         "@moonshot-ai/kimi-code@2.1.0", kimi_code, {"continue": with_flags("--continue")}, new_node=True,

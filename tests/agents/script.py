@@ -27,6 +27,8 @@ REST = "sleep 4"
 # Tokens that fill a context of 200,000.
 NEARLY_FULL = 180_000
 
+# What the providers put behind the name of a model when they answer.
+VERSIONS = {"anthropic": "-20260929", "completions": "-2026-09-29", "responses": "-2026-09-29"}
 # What stands in the last words of a conversation that is to be summarised.
 COMPACTS = re.compile("compaction|state_snapshot|summar[a-z]+ (of )?(the|our|this|all)", re.IGNORECASE)
 
@@ -67,12 +69,12 @@ class Script:
             self.reached[name, step] = known + 1
             if known:
                 before = ""
-        tool = self.tool(last, name, offered)
+        tool = self.tool(last, name, offered, api)
         outcome = "failed" if before.startswith("fail-") else "cut" if before == "cut" else "done"
         self.calls.append(Call(self.kind(body, step, name), used, outcome))
         status = int(before[5:]) if outcome == "failed" else None
         self.last_words += last == "done" and outcome == "done" and not name.endswith("-sub")
-        return Reply(tool, used, status, outcome == "cut")
+        return Reply(tool, used, status, outcome == "cut", VERSIONS.get(api, ""))
 
     def is_over(self):
         """Whether somebody who asked in earnest has had the last word."""
@@ -102,11 +104,15 @@ class Script:
         return "aside" if step in ("aside", "after") else "subagent" if name.endswith("-sub") else "main"
 
     @staticmethod
-    def tool(step, name, offered):
+    def tool(step, name, offered, api):
         if step == "sub":
             for tool, arguments in SUBAGENTS.items():
                 if tool in offered:
-                    return tool, arguments(f"[[{name}-sub: tool done]]")
+                    asked = arguments(f"[[{name}-sub: tool done]]")
+                    if tool == "Agent" and api == "completions":
+                        # Kimi's, whose kinds have other names, and which has a usual one.
+                        del asked["subagent_type"]
+                    return tool, asked
         if step in ("tool", "big", "sub", "rest"):
             found = next((tool for tool in WANTED if tool in offered), None)
             if not found:

@@ -1,7 +1,8 @@
 //! Kimi Code's wire logs: `sessions/<workspace>/<session>/agents/<agent>/wire.jsonl`.
 //!
-//! A `usage.record` tells what one turn's call used; records of the whole session's sum repeat it. They have no ids, so
-//! a call is known by its time, model and figures, which every copy keeps.
+//! A `usage.record` tells what one call used: one of a turn, or one of the session outside of turns, such as compaction.
+//! They have no ids, so a call is known by its time, model and figures, which every copy keeps. The record names the model
+//! as the user's configuration does, the request before it as the provider does.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ use crate::roots::Places;
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "kimi-code",
-    version: 1,
+    version: 2,
     places,
     forms: &[Form {
         files: "**/wire.jsonl",
@@ -51,7 +52,6 @@ struct Line<'a> {
     kind: Text<'a>,
     at_ms: Option<i64>,
     model: Text<'a>,
-    scope: Text<'a>,
     profile: Text<'a>,
     cwd: Text<'a>,
     tokens: Option<Tokens>,
@@ -65,9 +65,17 @@ fn parse(bytes: &[u8]) -> Result<Line<'_>, Problem> {
             b"type" => line.kind = reader.text()?,
             b"time" | b"timestamp" => line.at_ms = moment(reader)?.or(line.at_ms),
             b"model" => line.model = reader.text()?,
-            b"usageScope" => line.scope = reader.text()?,
             b"profileName" => line.profile = reader.text()?,
             b"cwd" => line.cwd = reader.text()?,
+            b"environmentDisclosure" => {
+                reader.object(|reader, key| {
+                    match key {
+                        b"cwd" => line.cwd = reader.text()?,
+                        _ => reader.skip()?,
+                    }
+                    Ok(())
+                })?;
+            }
             b"usage" => line.tokens = tokens(reader, COUNTS)?,
             _ => reader.skip()?,
         }
@@ -82,8 +90,11 @@ const COUNTS: [&str; 4] = ["inputOther", "output", "inputCacheRead", "inputCache
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Saved {
-    /// Of the latest request.
+    /// The latest that was named, by whomever.
     model: Option<Name>,
+    /// Of the latest request.
+    #[serde(default)]
+    requested: Option<Name>,
     profile: Option<Name>,
     project: Option<Name>,
 }
@@ -130,11 +141,14 @@ impl LineParser for Parser {
             self.saved.profile = Some(names.get(profile));
         }
         if let Some(model) = line.model.as_deref().filter(|model| !model.is_empty()) {
-            self.saved.model = Some(names.get(model.strip_prefix("kimi-code/").unwrap_or(model)));
+            let model = names.get(model.strip_prefix("kimi-code/").unwrap_or(model));
+            if line.kind.as_deref() == Some("llm.request") {
+                self.saved.requested = Some(model.clone());
+            }
+            self.saved.model = Some(model);
         }
-        let of_turn = line.kind.as_deref() == Some("usage.record")
-            && line.scope.as_deref().is_none_or(|scope| scope == "turn");
-        let Some(tokens) = line.tokens.filter(|tokens| of_turn && tokens.total() > 0) else {
+        let is_record = line.kind.as_deref() == Some("usage.record");
+        let Some(tokens) = line.tokens.filter(|tokens| is_record && tokens.total() > 0) else {
             return Ok(());
         };
         let at_ms = line.at_ms.unwrap_or(self.origin.mtime_ms);
@@ -161,6 +175,7 @@ impl LineParser for Parser {
                 ],
             ),
         };
+        let model = self.saved.requested.clone().unwrap_or(model);
         let mut seen = self
             .origin
             .call(names, FORMAT.name, key, at_ms, &self.session, &model);
@@ -217,14 +232,31 @@ mod tests {
     }
 
     #[test]
-    fn sums_of_the_session_are_no_calls_and_copies_are_the_same_ones() {
-        let sum = RECORD.replace("\"usage\"", "\"usageScope\":\"session\",\"usage\"");
+    fn calls_outside_of_turns_count_and_copies_are_the_same_ones() {
+        let aside = RECORD
+            .replace("640500", "640900")
+            .replace("\"usage\"", "\"usageScope\":\"session\",\"usage\"");
         let turn = RECORD.replace("\"usage\"", "\"usageScope\":\"turn\",\"usage\"");
-        assert_eq!(lines("main", &format!("{turn}\n{sum}\n")).observations.len(), 1);
+        assert_eq!(lines("main", &format!("{turn}\n{aside}\n")).observations.len(), 2);
         let other = RECORD.replace("640500", "640501");
         let both = keys(&lines("main", &format!("{RECORD}\n{other}\n")));
         assert_ne!(both[0], both[1]);
         assert_eq!(keys(&lines("fork", &format!("{RECORD}\n")))[0], both[0]);
+    }
+
+    #[test]
+    fn the_model_is_the_providers_and_the_project_is_disclosed() {
+        const BOUND: &str =
+            r#"{"type":"profile.bind","modelAlias":"mine","environmentDisclosure":{"cwd":"/w/app"}}"#;
+        let aliased = RECORD.replace("\"usage\"", "\"model\":\"mine\",\"usage\"");
+        let found = lines("main", &format!("{BOUND}\n{REQUEST}\n{aliased}\n{aliased}\n"));
+        assert_eq!(rows(&found)[0], "s1 kimi-k2.5 200+90 r3000 w7");
+        assert_eq!(&*found.observations[0].who.project, "/w/app");
+        // As it was known when the alias was taken for the model.
+        assert_eq!(
+            keys(&found),
+            keys(&lines("main", &format!("{aliased}\n{aliased}\n")))
+        );
     }
 
     #[test]
