@@ -22,6 +22,8 @@ const PROGRESS: Duration = Duration::from_millis(50);
 pub struct Shared {
     /// Everybody should come to an end.
     stop: AtomicBool,
+    /// The system does not tell of every change.
+    polling: AtomicBool,
     clock: Arc<dyn Clock>,
     sources: Mutex<Vec<SourceStatus>>,
     requests: Mutex<Requests>,
@@ -69,6 +71,7 @@ impl Shared {
     pub fn new(roots: &[Root], clock: Arc<dyn Clock>) -> Arc<Shared> {
         let shared = Shared {
             stop: AtomicBool::new(false),
+            polling: AtomicBool::new(false),
             clock,
             sources: Mutex::default(),
             requests: Mutex::new(Requests::default()),
@@ -97,7 +100,15 @@ impl Shared {
 
     /// The sources' status.
     pub fn status(&self) -> Vec<SourceStatus> {
-        lock(&self.sources).clone()
+        let mut sources = lock(&self.sources).clone();
+        let polled = self.polling.load(Ordering::Relaxed);
+        sources.iter_mut().for_each(|source| source.polled = polled);
+        sources
+    }
+
+    /// Some changes are only found by looking at everything once in a while.
+    pub(crate) fn polls(&self) {
+        self.polling.store(true, Ordering::Relaxed);
     }
 
     /// Changes one source's status.

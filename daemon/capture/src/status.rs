@@ -39,6 +39,8 @@ pub struct SourceStatus {
     pub unknown: Vec<UnknownField>,
     /// When the latest call since the start ended, milliseconds since the epoch; 0: none.
     pub last_record_ms: i64,
+    /// The system does not tell of every change: some are only found by looking once in a while.
+    pub polled: bool,
     /// What is wrong with the source; empty when nothing is.
     pub error: String,
 }
@@ -131,6 +133,7 @@ impl SourceStatus {
             failures: VecDeque::new(),
             unknown: Vec::new(),
             last_record_ms: 0,
+            polled: false,
             error: String::new(),
         }
     }

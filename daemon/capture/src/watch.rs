@@ -12,18 +12,22 @@ use crate::shared::Shared;
 /// Watches directories, never files: agents make new ones all the time.
 pub(crate) struct Watcher {
     inner: Option<RecommendedWatcher>,
+    shared: Arc<Shared>,
     watched: HashSet<PathBuf>,
 }
 
 impl Watcher {
     /// A watcher that reports to `shared`. Where the system has none, polling has to do.
     pub(crate) fn new(shared: Arc<Shared>) -> Watcher {
-        let inner = notify::recommended_watcher(move |event: notify::Result<Event>| report(&shared, event));
+        let told = shared.clone();
+        let inner = notify::recommended_watcher(move |event: notify::Result<Event>| report(&told, event));
         if let Err(error) = &inner {
+            shared.polls();
             tracing::warn!(%error, "changes of files are not reported by the system, polling only");
         }
         Watcher {
             inner: inner.ok(),
+            shared,
             watched: HashSet::new(),
         }
     }
@@ -45,7 +49,12 @@ impl Watcher {
                     fresh.push(dir);
                 }
                 // Gone already, or the system's limit: the poll sees it.
-                Err(error) => tracing::debug!(%error, dir = %dir.display(), "not watched"),
+                Err(error) => {
+                    if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
+                        self.shared.polls();
+                    }
+                    tracing::debug!(%error, dir = %dir.display(), "not watched");
+                }
             }
         }
         fresh

@@ -370,6 +370,7 @@ fn source(s: SourceStatus) -> v1::SourceStatus {
             .collect(),
         last_record_ms: s.last_record_ms,
         error: s.error,
+        polled: s.polled,
         unknown_fields: (s.unknown.into_iter())
             .map(|u| v1::UnknownField {
                 field: u.field,

@@ -117,6 +117,13 @@ fn sources(all: &[SourceStatus], out: &mut Vec<Finding>) {
             "`tokmonctl status` lists where it looks",
         ));
     }
+    if present.iter().any(|source| source.polled) {
+        let message =
+            "the system does not tell of every change of files: new calls may show up a minute late";
+        let advice =
+            "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches, then restart the daemon";
+        out.push(finding("sources", Level::Info, message, advice));
+    }
     for source in present {
         let name = format!("{} at {}", source.agent, source.path);
         if !source.error.is_empty() || source.state == "error" {

@@ -162,7 +162,7 @@ pub(crate) fn source(s: &v1::SourceStatus) -> Value {
     json!({
         "agent": s.agent, "path": s.path, "state": s.state, "files": s.files, "bytes": s.bytes,
         "bytes_read": s.bytes_read, "records": s.records, "duplicates": s.duplicates,
-        "parse_failures": s.parse_failures, "failures": failures, "unknown_fields": unknown,
+        "parse_failures": s.parse_failures, "failures": failures, "unknown_fields": unknown, "polled": s.polled,
         "last_record": time(s.last_record_ms), "error": s.error,
     })
 }
