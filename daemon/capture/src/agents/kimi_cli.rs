@@ -13,6 +13,7 @@ use tokmon_core::tokens::Tokens;
 
 use super::json::{Problem, Reader};
 use super::lines::{LineParser, restore, save};
+use super::md5;
 use super::values::{Names, id as unique, moment};
 use super::{Form, Format, Found, Origin, Reading};
 use crate::roots::Places;
@@ -20,7 +21,7 @@ use crate::roots::Places;
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "kimi-cli",
-    version: 1,
+    version: 2,
     places,
     forms: &[Form {
         files: "**/wire.jsonl",
@@ -109,6 +110,8 @@ pub(super) fn tokens(reader: &mut Reader<'_>, names: [&str; 4]) -> Result<Option
 struct Saved {
     /// The model that was configured when the file was read first: a later change is not of earlier calls.
     model: Option<Name>,
+    /// Where the session is; empty: that is not known.
+    project: Option<Name>,
 }
 
 #[derive(Debug)]
@@ -178,6 +181,11 @@ impl LineParser for Parser {
         let (origin, names) = (&self.origin, &mut self.names);
         let model = self.saved.model.get_or_insert_with(|| names.get(&model(origin)));
         let mut seen = origin.call(names, FORMAT.name, key, at_ms, &self.session, model);
+        let project = self
+            .saved
+            .project
+            .get_or_insert_with(|| names.get(&project(origin).unwrap_or_default()));
+        seen.who.project = project.clone();
         if seen.provider.is_empty() {
             seen.provider = names.get("moonshotai");
         }
@@ -192,6 +200,35 @@ impl LineParser for Parser {
     fn state(&self, _: i64) -> Vec<u8> {
         save(&self.saved)
     }
+}
+
+/// The directory that the session works in, among those of `kimi.json`: the sessions' directory is named by its hash.
+fn project(origin: &Origin) -> Option<String> {
+    let below = origin.below("sessions");
+    let hash = below.first()?.rsplit('_').next()?;
+    let list = format!("{}kimi.json", "../".repeat(below.len()));
+    let bytes = origin.beside(&list, CONFIG_BYTES)?;
+    let mut found = None;
+    // What stands before a break in it counts.
+    drop(Reader::new(&bytes).object(|reader, key| match key {
+        b"work_dirs" => reader.array(|reader| {
+            let mut path = None;
+            reader.object(|reader, key| match key {
+                b"path" => {
+                    path = reader.text()?;
+                    Ok(())
+                }
+                _ => reader.skip(),
+            })?;
+            found = found.take().or_else(|| {
+                path.filter(|path| md5::hex(path.as_bytes()) == hash)
+                    .map(Cow::into_owned)
+            });
+            Ok(())
+        }),
+        _ => reader.skip(),
+    }));
+    found
 }
 
 /// The model that is configured beside the sessions: `default_model` in `config.toml`, by the name that its own table
@@ -277,6 +314,26 @@ mod tests {
         );
         let nameless = testing::lines(open, testing::origin("/elsewhere/wire.jsonl"), LINE);
         assert_eq!(rows(&nameless), ["elsewhere kimi-for-coding 200+90 r3000 w7"]);
+    }
+
+    #[test]
+    fn the_project_is_the_directory_whose_hash_names_the_sessions() {
+        let mut origin = testing::origin("/k/sessions/88b917843fbc859c6c410d34ba465703/s1/wire.jsonl");
+        let project = |origin: &Origin| {
+            let found = testing::lines(open, origin.clone(), LINE);
+            found.observations[0].who.project.to_string()
+        };
+        assert_eq!(project(&origin), "");
+        origin.beside = Beside(|path, _| {
+            let list = r#"{"work_dirs":[{"path":"/w/other"},{"last_session_id":null,"path":"/w/app"},{"path":7}],"x":1"#;
+            path.ends_with("s1/../../../kimi.json")
+                .then(|| list.as_bytes().to_vec())
+        });
+        assert_eq!(project(&origin), "/w/app");
+        origin.path = origin.path.replace("sessions/", "sessions/ssh_").into();
+        assert_eq!(project(&origin), "/w/app");
+        origin.path = "/k/sessions/abc/s1/wire.jsonl".into();
+        assert_eq!(project(&origin), "");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod kimi_cli;
 mod kimi_code;
 mod lines;
 mod log;
+mod md5;
 mod notes;
 mod opencode;
 mod pi;
