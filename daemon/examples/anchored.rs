@@ -4,7 +4,8 @@
 //!
 //! Every step between two calls of every conversation is estimated from what was billed before and the texts that were
 //! appended, by what the steps before it taught, and then held against its bill. Errors are shares of the whole next
-//! prompt. The steps in the second half show what a daemon that has been running for a while says.
+//! prompt. The steps in the second half show what a daemon that has been running for a while says. Each half of the
+//! conversations by itself, with nothing learned from the other, shows whether the bands hold elsewhere.
 
 #[path = "../src/calibration/belief.rs"]
 mod belief;
@@ -19,6 +20,8 @@ use tokmon_tokenizer::Tokenizer;
 
 /// A step, counted.
 struct Step {
+    /// Which file it is of.
+    file: usize,
     growth: Growth,
     known: u64,
     bill: Bill,
@@ -43,7 +46,11 @@ fn main() -> ExitCode {
     let mut files = Vec::new();
     walk(Path::new(&root), &mut files);
     let tokenizer = Tokenizer::new();
-    let mut steps: Vec<Step> = files.iter().flat_map(|file| read(&tokenizer, file)).collect();
+    files.sort();
+    let numbered = files.iter().enumerate();
+    let mut steps: Vec<Step> = numbered
+        .flat_map(|(number, file)| read(&tokenizer, number, file))
+        .collect();
     steps.sort_by_key(|step| step.bill.at_ms);
     println!("{} files, {} steps", files.len(), steps.len());
 
@@ -66,7 +73,7 @@ fn main() -> ExitCode {
     distribution("nothing hidden is seen", usual(&all));
     distribution("the same, second half", usual(&all[half..]));
 
-    println!("\n{:<34}{:>7}{:>9}", "within the stated band", "steps", "share");
+    println!("\n{:<44}{:>7}{:>9}", "within the stated band", "steps", "share");
     for (name, known) in [("prior", false), ("calibrated", true)] {
         for (size, from, to) in [
             ("< 120", 0, 120),
@@ -75,14 +82,20 @@ fn main() -> ExitCode {
             ("more", 1_920, u64::MAX),
         ] {
             let of = |one: &&&Judged| one.usual && one.learned == known && (from..to).contains(&one.appended);
-            let inside: Vec<bool> = all.iter().filter(of).map(|one| one.inside).collect();
-            let share = inside.iter().filter(|inside| **inside).count() as f64 / inside.len().max(1) as f64;
-            println!(
-                "{:<34}{:>7}{:>8.0}%",
-                format!("{name}, {size} tokens"),
-                inside.len(),
-                share * 100.0
-            );
+            coverage(&format!("{name}, {size} tokens"), all.iter().filter(of).copied());
+        }
+    }
+    coverage("all, what hides something too", all.iter().copied());
+    for (half, name) in ["one half of the files by itself", "the other half"]
+        .iter()
+        .enumerate()
+    {
+        let mut learned = Calibrations::default();
+        let of = steps.iter().filter(|step| step.file % 2 == half);
+        let judged: Vec<Judged> = of.map(|step| judge(&mut learned, step)).collect();
+        for (label, known) in [("prior", false), ("calibrated", true)] {
+            let of = judged.iter().filter(|one| one.usual && one.learned == known);
+            coverage(&format!("{name}, {label}"), of);
         }
     }
 
@@ -98,6 +111,13 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// How many of these steps were billed within the band that was stated for them.
+fn coverage<'j>(name: &str, of: impl Iterator<Item = &'j Judged>) {
+    let inside: Vec<bool> = of.map(|one| one.inside).collect();
+    let share = inside.iter().filter(|inside| **inside).count() as f64 / inside.len().max(1) as f64;
+    println!("{name:<44}{:>7}{:>8.0}%", inside.len(), share * 100.0);
+}
+
 fn walk(path: &Path, files: &mut Vec<PathBuf>) {
     if path.is_dir() {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
@@ -107,7 +127,7 @@ fn walk(path: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-fn read(tokenizer: &Tokenizer, file: &Path) -> Vec<Step> {
+fn read(tokenizer: &Tokenizer, number: usize, file: &Path) -> Vec<Step> {
     let codex = file
         .file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with("rollout-"));
@@ -127,7 +147,12 @@ fn read(tokenizer: &Tokenizer, file: &Path) -> Vec<Step> {
         .into_iter()
         .map(|growth| {
             let (known, bill) = belief::bill(tokenizer, &agent, &growth);
-            Step { growth, known, bill }
+            Step {
+                file: number,
+                growth,
+                known,
+                bill,
+            }
         })
         .collect()
 }

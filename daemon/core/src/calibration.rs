@@ -40,6 +40,9 @@ const HELD: usize = 93;
 const SIZES: [f64; 3] = [120.0, 480.0, 1_920.0];
 /// Bytes of a token before anything was counted, in thousandths: between prose and JSON.
 const BYTES_PER_TOKEN: f64 = 3.2;
+/// How much less and more another model may bill for the same texts, in thousandths: the tokenizers of today lie between
+/// that of GPT-5 and 1.5 times it.
+const ANOTHER: (u32, u32) = (350, 500);
 /// How far off a figure from bytes alone may be, besides: code and JSON against prose.
 const BYTES_BAND: f64 = 0.35;
 
@@ -338,6 +341,23 @@ impl Estimate {
                 },
                 _ => Basis::prior(tokens, low, high),
             },
+        }
+    }
+}
+
+impl Estimate {
+    /// This, after so many tokens that another model billed: it makes more of the same texts, or fewer.
+    pub fn after_another(self, billed: u64) -> Estimate {
+        let share = |thousandths: u32| whole(billed as f64 * f64::from(thousandths) / 1000.0);
+        let (less, more) = (share(ANOTHER.0), share(ANOTHER.1));
+        let tokens = billed.saturating_add(self.tokens);
+        let low = billed.saturating_sub(less).saturating_add(self.low);
+        let high = billed.saturating_add(more).saturating_add(self.high);
+        Estimate {
+            tokens,
+            low,
+            high,
+            basis: Basis::prior(tokens, low, high),
         }
     }
 }

@@ -56,7 +56,11 @@ impl Appended {
             }),
             (_, bytes) => calibration.estimate_bytes(bytes, self.counted, self.blocks),
         };
-        grown.after(habits.anchor(caller).unwrap_or(0))
+        match habits.anchor(caller) {
+            Some((billed, true)) => grown.after(billed),
+            Some((billed, false)) => grown.after_another(billed),
+            None => grown.after(0),
+        }
     }
 }
 
@@ -101,6 +105,16 @@ mod tests {
         assert_eq!((below, above), (3, 4), "{grown:?}");
         appended.bytes = 3_200;
         assert_eq!(appended.prompt(&caller, &habits, &learned).tokens, anchor + 2_330);
+        // Another model bills the same texts differently.
+        caller.model = "another".into();
+        let switched = appended.prompt(&caller, &habits, &learned);
+        assert_eq!(switched.tokens, anchor + 2_330);
+        assert!(
+            switched.low < anchor && switched.high > anchor + anchor / 2,
+            "{switched:?}"
+        );
+        assert!(matches!(switched.basis, Basis::Prior { .. }));
+        caller.model = seen.model.clone();
         caller.session = "another".into();
         let alone = appended.prompt(&caller, &habits, &learned);
         assert_eq!(alone.tokens, 2_330);

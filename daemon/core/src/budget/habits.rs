@@ -147,13 +147,13 @@ impl Habits {
         last.map(|w| &w.model)
     }
 
-    /// What the next prompt of the session begins with: the last one and its answer, as they were billed. `None`: the
-    /// session is not known, or another model answered last.
-    pub fn anchor(&self, caller: &Caller) -> Option<u64> {
+    /// What the next prompt of the session begins with: the last one and its answer, as they were billed, and whether
+    /// the same model billed them. `None`: the session is not known.
+    pub fn anchor(&self, caller: &Caller) -> Option<(u64, bool)> {
         let same = |w: &&Warm| w.session == caller.session && w.agent == caller.agent;
         let warm = self.warm.iter().rev().find(same)?;
         let goes_on = caller.model.is_empty() || normalize(&warm.model) == normalize(&caller.model);
-        goes_on.then(|| warm.prompt.saturating_add(warm.answer))
+        Some((warm.prompt.saturating_add(warm.answer), goes_on))
     }
 
     /// Splits a prompt as the cache is expected to be: what the session sent last is read from it, the rest is new.
