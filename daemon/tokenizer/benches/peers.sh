@@ -86,7 +86,7 @@ import importlib.metadata, resource, sys, time
 import tiktoken
 encoding = tiktoken.get_encoding("o200k_base")
 for path in sys.argv[1:]:
-    text = open(path, encoding="utf-8", errors="replace").read()
+    text = open(path, encoding="utf-8", errors="replace", newline="").read()
     best, tokens = float("inf"), 0
     for _ in range(3):
         began = time.perf_counter()
