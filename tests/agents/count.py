@@ -39,6 +39,7 @@ import pathlib
 import pty
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -174,7 +175,7 @@ class Bench:
     """A home with an agent that is set up, a model, and the ledgers."""
 
     def __init__(self, agent, scenario):
-        self.agent, self.scenario, self.program = agent, scenario, programs.AGENTS[agent]
+        self.agent, self.scenario, self.program, self.keep = agent, scenario, programs.AGENTS[agent], False
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="tk", dir="/tmp"))
         self.home, self.work = self.root / "home", self.root / "work"
         for path in (self.home, self.work, self.home / ".claude", self.home / ".codex"):
@@ -222,6 +223,16 @@ class Bench:
             ledger.stop()
         self.model.close()
         self.tee.close()
+        # Some agents leave servers behind. What has this home is ours, and nobody else's.
+        mine = f"HOME={self.home}".encode()
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if mine in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
+            except OSError:
+                pass  # It has ended, or is not ours.
+        if not self.keep:
+            shutil.rmtree(self.root, ignore_errors=True)
 
     def ask(self, how, prompt):
         """Lets the agent work."""
@@ -368,10 +379,9 @@ def check(agent, scenario, keep):
         kinds = collections.Counter(call.kind for call in bench.script.calls)
         made = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         print(f"{agent:16} {scenario:10} {made} ({len(right)} answered: {sums}): {'; '.join(words)}", flush=True)
-        if keep or wrong:
+        bench.keep = keep or bool(wrong)
+        if bench.keep:
             print(f"{'':16} kept {bench.root}", flush=True)
-        else:
-            shutil.rmtree(bench.root, ignore_errors=True)
         return wrong
 
 
@@ -409,6 +419,8 @@ def main():
         programs.install(programs.CCUSAGE)
     except subprocess.CalledProcessError:
         print("ccusage cannot be had", file=sys.stderr)
+    # Whoever ends this ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     programs.IS_ALONE = alone()
     if not programs.IS_ALONE:
         print("this system gives no network of one's own: what agents send elsewhere is theirs", file=sys.stderr)
