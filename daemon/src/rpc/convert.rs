@@ -21,6 +21,7 @@ use tokmon_proto::v1;
 use tonic::Status;
 
 use super::explain;
+use super::intake::{Intake, unique_key};
 use super::status::invalid;
 
 /// Money for the wire.
@@ -127,16 +128,8 @@ pub(super) fn window(w: Option<v1::Window>) -> Result<(Option<i64>, Option<i64>)
     Ok((bound(w.from_ms), bound(w.to_ms)))
 }
 
-/// What the daemon adds to a record that it takes from the wire.
-pub(super) struct Intake<'a> {
-    /// Now, milliseconds.
-    pub now_ms: i64,
-    /// User of records that name none.
-    pub user: &'a str,
-}
-
 /// A record from the wire. Errors name the field.
-pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Observation, Status> {
+pub(super) fn observation(usage: v1::Usage, intake: &mut Intake<'_>) -> Result<Observation, Status> {
     if usage.model.trim().is_empty() {
         return Err(invalid(
             "model",
@@ -191,10 +184,7 @@ pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Obser
         usage.at_ms
     };
     let key = if usage.idempotency_key.is_empty() {
-        Key::new(
-            Key::day_of(at_ms),
-            &["api-unique", &uuid::Uuid::now_v7().to_string()],
-        )
+        unique_key(Key::day_of(at_ms))
     } else {
         // A retry may name another time, so time is no part of the key.
         Key::new(0, &["api", &usage.idempotency_key])
@@ -204,13 +194,6 @@ pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Obser
         (false, true) => CallKind::Embedding,
         (false, false) => CallKind::Completion,
     };
-    let name = |text: &str, default: &str| -> Name {
-        if text.is_empty() {
-            default.into()
-        } else {
-            text.into()
-        }
-    };
     let context = usage.context.trim();
     let context: Option<Name> =
         (!context.is_empty()).then(|| context.chars().take(MAX_CONTEXT_CHARS).collect::<String>().into());
@@ -218,15 +201,18 @@ pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Obser
         key,
         at_ms,
         who: Attribution {
-            agent: name(&usage.agent, "api"),
-            session: name(&usage.session, ""),
-            project: name(&usage.project, ""),
-            user: name(&usage.user, intake.user),
-            tool: name(&usage.tool, ""),
+            agent: match usage.agent.as_str() {
+                "" => intake.name("api"),
+                agent => intake.name(agent),
+            },
+            session: intake.name(&usage.session),
+            project: intake.name(&usage.project),
+            user: intake.user(&usage.user),
+            tool: intake.name(&usage.tool),
             context,
         },
-        provider: name(&usage.provider, ""),
-        model: name(usage.model.trim(), ""),
+        provider: intake.name(&usage.provider),
+        model: intake.name(usage.model.trim()),
         tokens: tokens_in(&usage.tokens.unwrap_or_default()),
         tier,
         fast,
@@ -239,14 +225,16 @@ pub(super) fn observation(usage: v1::Usage, intake: &Intake<'_>) -> Result<Obser
         confidence,
         kind,
         failed: usage.failed,
-        task: name(&usage.task, ""),
+        task: intake.name(&usage.task),
         source: Provenance {
-            kind: if usage.logged { "mcp" } else { "api" }.into(),
-            path: "".into(),
-            offset: 0,
-            lines: 0,
+            kind: intake.name(if usage.logged { "mcp" } else { "api" }),
+            ..Provenance::default()
         },
-        request_id: name(&usage.request_id, ""),
+        // One of a kind, mostly.
+        request_id: match usage.request_id.as_str() {
+            "" => Name::default(),
+            id => id.into(),
+        },
         place: usage.place.map(|p| Arc::new(place_in(&p))),
         ..Observation::default()
     })

@@ -9,6 +9,7 @@ mod daemon;
 mod explain;
 mod feed;
 mod hook;
+mod intake;
 mod price;
 mod quota;
 mod refused;

@@ -14,7 +14,8 @@ use tokmon_proto::v1;
 use tokmon_proto::v1::usage_service_server::UsageService;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::convert::{self, Intake};
+use super::convert;
+use super::intake::Intake;
 use super::{actor, explain, feed, status};
 use crate::context::Context;
 
@@ -27,17 +28,10 @@ const FOLLOW_AHEAD: usize = 64;
 pub(super) struct Usage(pub Arc<Context>);
 
 impl Usage {
-    fn observation(&self, usage: Option<v1::Usage>) -> Result<Observation, Status> {
+    fn observation(&self, usage: Option<v1::Usage>, intake: &mut Intake<'_>) -> Result<Observation, Status> {
         let usage = usage.ok_or_else(|| status::invalid("usage", "it is missing", "one Usage message"))?;
-        let intake = Intake {
-            now_ms: self.0.clock.now_ms(),
-            user: &self.0.config.user,
-        };
-        let mut seen = convert::observation(usage, &intake)?;
-        self.0
-            .repositories
-            .locate(std::slice::from_mut(&mut seen), intake.now_ms);
-        Ok(seen)
+        intake.now_ms = self.0.clock.now_ms();
+        convert::observation(usage, intake)
     }
 }
 
@@ -47,7 +41,10 @@ impl UsageService for Usage {
         &self,
         request: Request<v1::RecordRequest>,
     ) -> Result<Response<v1::RecordResponse>, Status> {
-        let seen = self.observation(request.into_inner().usage)?;
+        let mut intake = Intake::one(0, &self.0.config.user);
+        let mut seen = self.observation(request.into_inner().usage, &mut intake)?;
+        let one = std::slice::from_mut(&mut seen);
+        self.0.repositories.locate(one, intake.now_ms);
         let receipts = self.0.ledger.record(vec![seen]).await.map_err(status::ledger)?;
         match receipts.into_iter().next() {
             Some(receipt) => Ok(Response::new(self.receipt(receipt))),
@@ -65,11 +62,12 @@ impl UsageService for Usage {
         // While one batch is written the next is read.
         let mut written: Option<Written> = None;
         let mut index = 0;
+        let mut intake = Intake::stream(&self.0.config.user);
         loop {
             let message = stream.message().await?;
             let ended = message.is_none();
             if let Some(message) = message {
-                match self.observation(message.usage) {
+                match self.observation(message.usage, &mut intake) {
                     Ok(seen) => batch.push((index, seen)),
                     Err(e) => refuse(&mut answer, index, e.message()),
                 }
@@ -221,7 +219,10 @@ impl Usage {
 
     /// Gives a batch to the ledger, which takes it up while the stream is read on.
     fn write(&self, batch: Vec<(u64, Observation)>) -> Written {
-        let (indices, observations): (Vec<u64>, Vec<Observation>) = batch.into_iter().unzip();
+        let (indices, mut observations): (Vec<u64>, Vec<Observation>) = batch.into_iter().unzip();
+        self.0
+            .repositories
+            .locate(&mut observations, self.0.clock.now_ms());
         let ledger = self.0.ledger.clone();
         let chunk = Chunk {
             observations,

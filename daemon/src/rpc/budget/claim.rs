@@ -9,7 +9,8 @@ use tokmon_proto::error::{Kind, REASON};
 use tokmon_proto::v1;
 use tonic::Status;
 
-use super::super::convert::{self, Intake};
+use super::super::convert;
+use super::super::intake::Intake;
 use super::super::{status, token, usage};
 use super::Budgets;
 use crate::calibration::belief;
@@ -179,13 +180,10 @@ impl Budgets {
             NO_MODEL.clone_into(&mut usage.model);
         }
         let named = !usage.idempotency_key.is_empty();
-        let intake = Intake {
-            now_ms: self.0.clock.now_ms(),
-            user: &self.0.config.user,
-        };
+        let mut intake = Intake::one(self.0.clock.now_ms(), &self.0.config.user);
         // The time of the call is that of its admission.
         usage.at_ms = 0;
-        let mut seen = convert::observation(usage, &intake)?;
+        let mut seen = convert::observation(usage, &mut intake)?;
         let one = std::slice::from_mut(&mut seen);
         self.0.repositories.locate(one, intake.now_ms);
         Ok(Claim::Settle(wire.id.into(), Box::new(Spent { seen, named })))
