@@ -1,6 +1,8 @@
-//! What the ledger must reach: records one at a time, 64 clients at once, bulk import, and a daily report over a
-//! million records. `cargo bench -p tokmon-ledger`; beside each figure stands what plain storage does in the same run.
+//! What the ledger must reach: asking before spending, records one at a time, 64 clients at once, bulk import, and a
+//! daily report over a million records. `cargo bench -p tokmon-ledger`; beside each figure stands what plain storage
+//! does in the same run.
 
+mod check;
 mod sample;
 
 use std::hint::black_box;
@@ -160,6 +162,6 @@ fn bulk_and_reports(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_secs(1));
-    targets = one_at_a_time, many_clients, bulk_and_reports
+    targets = check::check, one_at_a_time, many_clients, bulk_and_reports
 }
 criterion_main!(benches);
