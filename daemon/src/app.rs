@@ -24,7 +24,7 @@ use crate::listener::Door;
 use crate::logging::LevelSwitch;
 use crate::process::{self, Note, Signals, Wish};
 use crate::{
-    calibration, clock, health, hooks, logging, otlp, parts, retention, rpc, statuslines, usage_log,
+    calibration, clock, health, hooks, logging, memory, otlp, parts, retention, rpc, statuslines, usage_log,
 };
 
 /// Shortest pause before reservations are expired: those that end together are ended together.
@@ -86,6 +86,7 @@ async fn live(paths: Paths, layers: Layers, config: Config) -> Result<(), Failur
         statuslines: statuslines::Statuslines::default(),
         hooks: hooks::Hooks::load(paths.state_dir.join("hooks.json")),
         tokenizer: Arc::new(Tokenizer::new()),
+        activity: memory::Activity::default(),
         counted: tokio::sync::Notify::new(),
         apis: std::sync::Mutex::default(),
         started_at_ms: clock.now_ms(),
@@ -148,6 +149,7 @@ fn chores(app: &Arc<Context>, reporter: tonic_health::server::HealthReporter, re
         app.cancel.clone(),
     ));
     tasks.spawn(unload(app.clone()));
+    tasks.spawn(memory::run(app.clone()));
     tasks.spawn(expire(app.clone()));
     tasks.spawn(hooks::run(app.clone()));
     tasks.spawn(statuslines::run(app.clone()));
@@ -183,7 +185,10 @@ async fn unload(app: Arc<Context>) {
         }
         while !app.tokenizer.loaded().is_empty() {
             tokio::select! {
-                () = tokio::time::sleep(idle) => drop(app.tokenizer.unload_idle(idle)),
+                () = tokio::time::sleep(idle) => {
+                    app.tokenizer.unload_idle(idle);
+                    app.activity.note();
+                }
                 () = app.cancel.cancelled() => return,
             }
         }

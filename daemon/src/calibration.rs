@@ -97,6 +97,7 @@ async fn look(app: &Arc<Context>, lengths: &mut Lengths) -> Result<(), LedgerErr
         return Ok(());
     };
     *lengths = known;
+    app.activity.note();
     let bills = bills?;
     if !bills.is_empty() {
         let count = bills.len();

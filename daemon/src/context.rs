@@ -11,6 +11,7 @@ use tokmon_tokenizer::Tokenizer;
 
 use crate::config::Config;
 use crate::hooks::Hooks;
+use crate::memory::Activity;
 use crate::statuslines::Statuslines;
 
 /// What the doors need of the house.
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub paths: Paths,
     /// Cancelled when the daemon stops.
     pub cancel: CancellationToken,
+    /// What tells that things have come to rest.
+    pub activity: Activity,
     /// Told when text was counted, so that somebody watches over the vocabularies' life.
     pub counted: tokio::sync::Notify,
     /// The last minute of external APIs.

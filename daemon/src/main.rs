@@ -99,7 +99,7 @@ fn main() -> ExitCode {
 fn obey(args: Args) -> Result<(), Failure> {
     match args.command.unwrap_or(Command::Run(Run::default())) {
         Command::Run(run) => {
-            memory::one_arena();
+            memory::few_arenas();
             load(run).and_then(|(paths, layers, config)| app::run(paths, layers, config))
         }
         Command::Salvage { to } => salvage(&to),

@@ -76,6 +76,18 @@ impl Follower {
         }
     }
 
+    /// Waits until the ledger has moved on since it was last waited for, and reads nothing.
+    ///
+    /// # Errors
+    /// `Closed` when the ledger was closed.
+    pub async fn moved(&mut self) -> Result<(), LedgerError> {
+        let changed = self.tail.changed().await;
+        if changed.is_err() || self.tail.borrow().closed {
+            return Err(LedgerError::Closed);
+        }
+        Ok(())
+    }
+
     /// The last entry that was handed out.
     pub fn position(&self) -> u64 {
         self.after

@@ -43,6 +43,15 @@ impl Ledger {
         shared.maintain(|| shared.slot.read(|store| Ok(guarded(|| store.compact())?)))
     }
 
+    /// Gives memory back that only makes the next reads quicker, unless somebody reads or writes. Blocks for some
+    /// milliseconds, in which reads and appends wait.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub fn rest(&self) -> Result<(), LedgerError> {
+        self.shared().slot.read(|store| Ok(guarded(|| store.rest())?))
+    }
+
     /// Removes the records of calls that ended before an instant; totals stay, and a purged call never counts again.
     /// With `recorded_before_ms` only those go that the ledger accepted before that instant, so that history which was
     /// read in lately can still be explained.

@@ -65,7 +65,7 @@ pub(crate) async fn serve(
     door: Door,
     health: HealthServer<impl Health>,
 ) -> Result<(), tonic::transport::Error> {
-    let cancel = app.cancel.clone();
+    let (cancel, served) = (app.cancel.clone(), app.clone());
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(tokmon_proto::DESCRIPTOR_SET)
@@ -108,7 +108,10 @@ pub(crate) async fn serve(
         .concurrency_limit_per_connection(256)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .layer(tower::util::MapResponseLayer::new(refused::explained))
+        .layer(tower::util::MapResponseLayer::new(move |response| {
+            served.activity.note();
+            refused::explained(response)
+        }))
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(door.incoming(), async move { cancel.cancelled().await })
         .await

@@ -28,6 +28,28 @@ fn a_second_opener_is_refused() {
 }
 
 #[test]
+fn at_rest_the_file_is_opened_anew_and_nobody_who_reads_is_disturbed() {
+    const TURNS: u64 = 20;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ledger.redb");
+    let store = RedbStore::open_or_create(&path, CACHE).expect("a new store");
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while store.last_seq().expect("the last seq") < TURNS * 50 {
+                let last = store.entries_after(0, 10).expect("entries");
+                assert!(last.len() <= 10);
+            }
+        });
+        for turn in 0..TURNS {
+            store.append(&calls(turn * 50, 50)).expect("appended");
+            store.rest().expect("opened anew, or in use");
+        }
+    });
+    assert_eq!(store.verify().expect("verified").findings, Vec::<String>::new());
+    assert_eq!(store.stats().expect("stats").entries, TURNS * 50);
+}
+
+#[test]
 fn creation_leaves_a_whole_ledger_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("ledger.redb");

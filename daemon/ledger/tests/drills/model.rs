@@ -43,6 +43,7 @@ enum Step {
         recent: u64,
     },
     Reopen,
+    Rest,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -59,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Commit),
         1 => (minutes, 1..9_usize, 0..9_u64).prop_map(|(minute, max, recent)| Step::Purge { minute, max, recent }),
         1 => Just(Step::Reopen),
+        1 => Just(Step::Rest),
     ]
 }
 
@@ -160,6 +162,7 @@ impl World {
                 self.present.retain(|_, (seq, record)| !old(*seq, record));
             }
             Step::Reopen => self.file.reopen().expect("reopened"),
+            Step::Rest => self.file.rest().expect("opened anew"),
         }
     }
 

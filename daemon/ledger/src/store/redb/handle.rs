@@ -92,6 +92,25 @@ impl Handle {
         Ok(())
     }
 
+    /// Closes the file and opens it again, so that its pages leave memory: the library has no other way. Does nothing
+    /// while anybody uses the database. If it cannot be opened again, the next call tries.
+    pub(super) fn refresh(&self) -> Result<()> {
+        let Ok(mut db) = self.db.try_write() else {
+            return Ok(());
+        };
+        if db.is_none() || self.broken.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let old = db.take();
+        guarded(|| {
+            drop(old);
+            Ok(())
+        })?;
+        *db = Some(self.backing.database()?);
+        self.broken.store(false, Ordering::Release);
+        Ok(())
+    }
+
     /// Begins a durable transaction.
     pub(super) fn begin_write(&self, db: &Database) -> Result<WriteTransaction> {
         let mut txn = db.begin_write()?;

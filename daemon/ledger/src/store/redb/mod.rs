@@ -213,6 +213,10 @@ impl Store for RedbStore {
         self.handle.exclusive(|db| Ok(db.compact()?))?;
         Ok((before, self.handle.file_bytes()))
     }
+
+    fn rest(&self) -> Result<()> {
+        self.handle.refresh()
+    }
 }
 
 impl RedbStore {
