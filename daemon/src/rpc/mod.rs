@@ -12,6 +12,7 @@ mod hook;
 mod intake;
 mod price;
 mod quota;
+mod reflection;
 mod refused;
 mod report;
 mod session;
@@ -66,11 +67,6 @@ pub(crate) async fn serve(
     health: HealthServer<impl Health>,
 ) -> Result<(), tonic::transport::Error> {
     let (cancel, served) = (app.cancel.clone(), app.clone());
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(tokmon_proto::DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
     let mut routes = tonic::service::Routes::builder();
     routes
         .add_service(health)
@@ -95,15 +91,10 @@ pub(crate) async fn serve(
         )))
         .add_service(with_limits!(HookServiceServer::new(hook::Hooks(app.clone()))))
         .add_service(with_limits!(DaemonServiceServer::new(daemon::Daemon(app))));
-    // Some clients still ask for v1alpha only.
-    match reflection().build_v1() {
-        Ok(service) => drop(routes.add_service(service)),
-        Err(e) => tracing::error!("no reflection: {e}"),
-    }
-    match reflection().build_v1alpha() {
-        Ok(service) => drop(routes.add_service(service)),
-        Err(e) => tracing::error!("no reflection v1alpha: {e}"),
-    }
+    let reflection = reflection::Reflection::default();
+    routes
+        .add_service(reflection.v1())
+        .add_service(reflection.v1alpha());
     Server::builder()
         .concurrency_limit_per_connection(256)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
