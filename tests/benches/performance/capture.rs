@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
@@ -160,8 +161,15 @@ pub(crate) fn restart(bench: &Bench) {
 
 pub(crate) fn tail(bench: &Bench) {
     let env = Env::new();
+    let daemon = env.start_daemon();
+    latency(bench, &bench.client(&env), &env.claude());
+    daemon.stop();
+}
+
+/// Appends lines to a new transcript of a Claude Code directory, one after the other, until a follower sees each.
+pub(crate) fn latency(bench: &Bench, client: &Client, claude: &Path) {
     let session = "0c0ffee0-0000-4000-8000-000000000001";
-    let dir = env.claude().join("projects/-home-me-work");
+    let dir = claude.join("projects/-home-me-work");
     std::fs::create_dir_all(&dir).expect("a directory");
     let mut file = OpenOptions::new()
         .create(true)
@@ -169,15 +177,13 @@ pub(crate) fn tail(bench: &Bench) {
         .open(dir.join(format!("{session}.jsonl")))
         .expect("a transcript");
     write!(file, "{}", line(session, 0)).expect("room");
-    let daemon = env.start_daemon();
-    let client = bench.client(&env);
-    bench.wait_for_import(&client);
+    bench.wait_for_import(client);
 
     let (mut p50, mut p99) = (Vec::new(), Vec::new());
     let mut next = 1;
     for _ in 0..RUNS {
         let waits = bench.runtime.block_on(async {
-            let mut follower = follow(&client).await;
+            let mut follower = follow(client).await;
             let mut waits = Vec::new();
             for _ in 0..LINES {
                 let text = line(session, next);
@@ -194,7 +200,6 @@ pub(crate) fn tail(bench: &Bench) {
         p50.push(percentile(&waits, 0.5));
         p99.push(percentile(&waits, 0.99));
     }
-    daemon.stop();
     let none = Peer::none();
     println!("  {} lines", next - 1);
     bench.figures.add(
@@ -250,6 +255,6 @@ fn line(session: &str, number: u64) -> String {
         .map_or(0, |since| since.as_secs());
     let at = rfc3339(now);
     format!(
-        "{{\"type\":\"assistant\",\"sessionId\":\"{session}\",\"isSidechain\":false,\"cwd\":\"/home/me/work\",\"version\":\"2.1.20\",\"uuid\":\"00000000-0000-4000-8000-{number:012}\",\"timestamp\":\"{at}\",\"requestId\":\"req_{number:024}\",\"message\":{{\"id\":\"msg_{number:024}\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-sonnet-4-5-20250929\",\"content\":[{{\"type\":\"text\",\"text\":\"done\"}}],\"stop_reason\":\"end_turn\",\"usage\":{{\"input_tokens\":{number},\"output_tokens\":5,\"cache_read_input_tokens\":0,\"cache_creation_input_tokens\":0}}}}}}\n"
+        "{{\"type\":\"assistant\",\"sessionId\":\"{session}\",\"isSidechain\":false,\"cwd\":\"/home/me/work\",\"version\":\"2.1.20\",\"uuid\":\"00000000-0000-4000-8000-{number:012}\",\"timestamp\":\"{at}\",\"requestId\":\"req_tail{number:020}\",\"message\":{{\"id\":\"msg_tail{number:020}\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-sonnet-4-5-20250929\",\"content\":[{{\"type\":\"text\",\"text\":\"done\"}}],\"stop_reason\":\"end_turn\",\"usage\":{{\"input_tokens\":{number},\"output_tokens\":5,\"cache_read_input_tokens\":0,\"cache_creation_input_tokens\":0}}}}}}\n"
     )
 }

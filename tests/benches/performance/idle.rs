@@ -6,6 +6,7 @@ use tokmon_tests::daemon::Daemon;
 use tokmon_tests::env::Env;
 
 use crate::bench::{Bench, keep_all, setting};
+use crate::capture;
 use crate::corpus::Corpus;
 use crate::figures::{Peer, Target};
 use crate::process;
@@ -31,10 +32,12 @@ pub(crate) fn files(bench: &Bench) {
     let daemon = env.start_daemon();
     bench.wait_for_import(&bench.client(&env));
     let after_import = process::rss_mb(daemon.pid());
+    let import: Vec<f64> = process::cpu_seconds(daemon.pid()).into_iter().collect();
     daemon.stop();
 
     let daemon = env.start_daemon();
     bench.wait_for_import(&bench.client(&env));
+    let restart: Vec<f64> = process::cpu_seconds(daemon.pid()).into_iter().collect();
     bench.pass(SETTLE);
     let (mut share, mut total) = (Vec::new(), 0.0);
     for _ in 0..WINDOWS {
@@ -49,11 +52,16 @@ pub(crate) fn files(bench: &Bench) {
         .into_iter()
         .collect();
     let memory: Vec<f64> = process::rss_mb(daemon.pid()).into_iter().collect();
+    capture::latency(bench, &bench.client(&env), &corpus.dir);
     daemon.stop();
     let none = Peer::none();
     let add = |what: &str, unit: &str, samples: &[f64], target| {
         bench.figures.add(what, unit, samples, target, &none);
     };
+    add("cold import", "CPU-s", &import, Target::Told);
+    // As for 2,000 files, each of which is looked at.
+    let goal = Target::AtMost(0.1 * files as f64 / 2_000.0);
+    add("start on the unchanged files", "CPU-s", &restart, goal);
     add(
         "processor, single windows of 10 s",
         "% of a core",
