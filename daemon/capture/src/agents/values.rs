@@ -146,7 +146,12 @@ impl Names {
             length -= 1;
         }
         let name = &name[..length];
-        if let Some(known) = self.known.iter().find(|known| &***known == name) {
+        let Some(end) = name.as_bytes().last() else {
+            return Name::default();
+        };
+        // Names of one length (sessions, models) differ at their ends: most are told apart without comparing them.
+        let mut known = (self.known.iter()).filter(|known| known.len() == length);
+        if let Some(known) = known.find(|known| known.as_bytes().last() == Some(end) && &***known == name) {
             return known.clone();
         }
         let fresh = Name::from(name);
