@@ -30,15 +30,15 @@ class Program:
     way of asking besides a new session. `sets_up`: `tokmonctl setup` knows it. `telemetry`: "" for none, "whole", or
     "part" when it ends before all is sent; `exports`: it takes where to send from its environment only. `sessions`: a
     directory of sessions below the home, which may be copied. `silent`: kinds of calls that its files leave out, or
-    scenarios in which they do.
+    scenarios in which they do. `hasty`: scenarios that it leaves before its telemetry is sent.
     `own(home, said)`: what it says itself that was used: input, cache read, cache written, output.
     """
 
     def __init__(self, package, prepare, how=None, *, sets_up=False, telemetry="", exports=False, sessions="",
-                 silent=(), own=None, new_node=False):
+                 silent=(), hasty=(), own=None, new_node=False):
         self.package, self.prepare, self.how, self.sets_up = package, prepare, how or {}, sets_up
         self.telemetry, self.exports, self.sessions, self.silent = telemetry, exports, sessions, silent
-        self.own, self.new_node = own, new_node
+        self.hasty, self.own, self.new_node = hasty, own, new_node
 
 
 def asked(command):
@@ -185,7 +185,7 @@ AGENTS = {
     "codex": Program(
         "@openai/codex@0.169.0", codex,
         {"continue": codex_resumes, "terminal": without("exec", "--json", "--skip-git-repo-check")},
-        sets_up=True, telemetry="whole", sessions=".codex/sessions", silent=("aside",),
+        sets_up=True, telemetry="whole", sessions=".codex/sessions", silent=("aside",), hasty=("failure",),
     ),
     "gemini-cli": Program(
         "@google/gemini-cli@0.61.0", as_in_stop(stop.gemini_cli),
