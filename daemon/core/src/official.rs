@@ -2,7 +2,7 @@
 //! other witnesses show.
 //!
 //! **The rule.** A statusline tells a running total of the agent's own reckoning at list prices. From it is taken what
-//! the counter held that is another session's ([`carried`](Official::carried)); the rest is the session's own total. As
+//! the counter held that is another session's ([`carried`](Told::carried)); the rest is the session's own total. As
 //! long as it exceeds what the ledger knows of the session by more than a [`tolerance`], and did so for
 //! [`UNLOGGED_AFTER_MS`](crate::witness::UNLOGGED_AFTER_MS), the least excess of that time is booked: calls that cost
 //! money and of which nothing else is known, at the time when they were seen. So a session's cost becomes the larger of
