@@ -22,7 +22,7 @@ fn budget(number: usize) -> Budget {
     Budget {
         name: format!("b{number}").into(),
         scope: Scope::default(),
-        limit_tokens: 1 << 50,
+        limit_tokens: 1 << 40,
         limit_usd: Pico::ZERO,
         limit_requests: 0,
         window: [Span::Day, Span::Week, Span::Month, Span::Session][number % 4],
