@@ -52,7 +52,14 @@ fail() {
     exit 1
 }
 state() { systemctl --user show "$1" --property "$2" --value; }
-is() { [ "$(state "$1" "$2")" = "$3" ] || fail "$1 has $2=$(state "$1" "$2"), not $3"; }
+# The manager takes note of a process's end a moment after it.
+is() {
+    local tries=200 now
+    while now=$(state "$1" "$2") && [ "$now" != "$3" ]; do
+        [ $((tries -= 1)) -gt 0 ] || fail "$1 has $2=$now, not $3"
+        sleep 0.05
+    done
+}
 
 tokmonctl daemon install >/dev/null
 is tokmond.service ActiveState active
