@@ -108,7 +108,12 @@ fn draw(counted: &CountBodyResponse, screen: &Screen) -> String {
             count(counted.tokens),
             "together".to_owned(),
             String::new(),
-            label(counted.basis.as_ref()),
+            // A band tells of what was counted, not of what could not be.
+            if counted.hidden.is_empty() {
+                label(counted.basis.as_ref())
+            } else {
+                "at least".to_owned()
+            },
         ],
     );
     let mut out = table.render(screen);
@@ -182,6 +187,7 @@ mod tests {
             "1,234",
             "tool",
             "prior (−15 to +20 %)",
+            "at least",
             "Not counted: tools",
             "1,481",
         ] {
