@@ -95,6 +95,7 @@ fn ask(agent: Agent, message: &Message, point: Point, deadline: Instant) -> Opti
         garbled: !message.is_understood(),
         transcript: message.transcript.clone(),
         tool_use: message.tool_use.clone(),
+        subagent: message.subagent.clone(),
         patience_ms: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
     };
     let question = async {

@@ -34,6 +34,8 @@ pub(crate) struct Message {
     pub(crate) transcript: String,
     /// The last use of a tool that it tells of.
     pub(crate) tool_use: String,
+    /// The subagent that asks; empty: the session itself.
+    pub(crate) subagent: String,
     /// It has a prompt; a tool's result.
     pub(super) prompt: bool,
     pub(super) result: bool,
@@ -84,6 +86,7 @@ impl Message {
             Key::Provider => &mut self.provider,
             Key::Tool => &mut self.tool,
             Key::Transcript => &mut self.transcript,
+            Key::Subagent => &mut self.subagent,
             Key::Prompt | Key::Result | Key::Calls | Key::Other => return,
         };
         if texts.len() <= LONGEST_NAME && field.is_empty() {
@@ -102,6 +105,7 @@ enum Key {
     Provider,
     Tool,
     Transcript,
+    Subagent,
     Prompt,
     Result,
     Calls,
@@ -125,6 +129,7 @@ impl<'de> Deserialize<'de> for Key {
                     "provider" => Key::Provider,
                     "tool_name" | "toolName" => Key::Tool,
                     "transcript_path" | "transcriptPath" => Key::Transcript,
+                    "agent_id" => Key::Subagent,
                     "prompt" => Key::Prompt,
                     "tool_response" | "toolResult" => Key::Result,
                     "tool_calls" => Key::Calls,
@@ -307,7 +312,7 @@ mod tests {
     #[test]
     fn fields_are_found_among_others() {
         let message = claude(
-            r#"{"session_id":"s","transcript_path":"/t.jsonl","cwd":"/p","permission_mode":"default",
+            r#"{"session_id":"s","transcript_path":"/t.jsonl","agent_id":"a1","cwd":"/p","permission_mode":"default",
                "effort":{"level":"high"},"hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"a":[1,2.5,null]}}"#,
         );
         assert_eq!(message.event, "PreToolUse");
@@ -316,6 +321,7 @@ mod tests {
             (message.tool.as_str(), message.transcript.as_str()),
             ("Bash", "/t.jsonl")
         );
+        assert_eq!(message.subagent, "a1");
         assert!(message.is_understood());
     }
 

@@ -38,9 +38,22 @@ pub(super) async fn catch_up(capture: &Capture, request: &AskHookRequest) {
             .filter(|dir| dir.is_dir()),
     );
     let patience = Duration::from_millis(patience.into());
-    // What never comes must not take the time of what is there.
-    drop(timeout(patience / 2, written(path, &request.tool_use)).await);
+    if let Some(file) = file_of(path, &request.subagent) {
+        // What never comes must not take the time of what is there.
+        drop(timeout(patience / 2, written(&file, &request.tool_use)).await);
+    }
     drop(timeout(patience, capture.catch_up(paths)).await);
+}
+
+/// Where a session or its subagent is written down. `None`: that is no subagent's name.
+fn file_of(transcript: &Path, subagent: &str) -> Option<PathBuf> {
+    if subagent.is_empty() {
+        return Some(transcript.to_path_buf());
+    }
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let fits = subagent.len() <= MAX_NAME_BYTES && subagent.bytes().all(is_name);
+    let beside = transcript.with_extension("").join("subagents");
+    fits.then(|| beside.join(format!("agent-{subagent}.jsonl")))
 }
 
 /// Waits until the use of a tool stands in the file.
@@ -78,6 +91,19 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+
+    #[test]
+    fn a_subagent_has_a_file_of_its_own() {
+        let session = Path::new("/p/s.jsonl");
+        assert_eq!(file_of(session, ""), Some(session.to_path_buf()));
+        assert_eq!(
+            file_of(session, "a1b"),
+            Some("/p/s/subagents/agent-a1b.jsonl".into())
+        );
+        for strange in ["../x", "a/b", "a b", "\0"] {
+            assert_eq!(file_of(session, strange), None, "{strange}");
+        }
+    }
 
     #[tokio::test]
     async fn the_use_of_a_tool_is_waited_for() {
