@@ -32,6 +32,8 @@ pub(crate) use self::tree::Row;
 pub(crate) enum Trouble {
     /// Its owner is writing right now: what was read does not count, and the next look may find it settled.
     Busy,
+    /// It has no tables at all yet: made a moment ago, or never used.
+    Empty,
     /// It is not what it should be, until it changes: says what is wrong.
     Unusable(String),
     /// The system does not let us read it.
@@ -42,6 +44,7 @@ impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Trouble::Busy => f.write_str("it is being written"),
+            Trouble::Empty => f.write_str("it has no tables yet"),
             Trouble::Unusable(problem) | Trouble::Io(_, problem) => f.write_str(problem),
         }
     }
@@ -110,6 +113,9 @@ impl Snapshot {
     /// There is no such table, or it lacks a needed column: says which.
     pub(crate) fn table(&mut self, name: &str, needed: &[&str], known: &[&str]) -> Result<Table> {
         let Some(entry) = schema::find(&mut self.pages, "table", name)? else {
+            if schema::is_empty(&mut self.pages)? {
+                return Err(Trouble::Empty);
+            }
             return unusable(format!("it has no table {name:?}"));
         };
         let columns = Columns::parse(&entry.sql);
@@ -129,6 +135,14 @@ impl Snapshot {
             root: entry.root,
             wanted,
         })
+    }
+
+    /// Whether there is such a table.
+    ///
+    /// # Errors
+    /// The schema is damaged.
+    pub(crate) fn has(&mut self, name: &str) -> Result<bool> {
+        Ok(schema::find(&mut self.pages, "table", name)?.is_some())
     }
 
     /// Calls `visit` for each row from a row id on, in the order of row ids, until it says `false`.

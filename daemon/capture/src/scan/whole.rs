@@ -83,6 +83,7 @@ impl<S: Sink> Scanner<S> {
             // Not to its end: with this time the file counts as changed.
             Ok(stat) if more => Stat { mtime_ns: 0, ..stat },
             Ok(stat) => stat,
+            Err(Trouble::Empty) => entry.seen,
             // What is broken is not read again until it changes.
             Err(Trouble::Unusable(problem)) => {
                 found.fail(0, problem);

@@ -9,16 +9,30 @@ pub(super) struct Entry {
     pub(super) sql: String,
 }
 
-/// Finds an entry. Names of tables do not know case.
-pub(super) fn find(pages: &mut Pages, kind: &str, name: &str) -> Result<Option<Entry>> {
-    let table = Table {
+/// The table of all tables and indexes.
+fn schema() -> Table {
+    Table {
         name: "sqlite_schema".into(),
         root: 1,
         // type, name, rootpage, sql
         wanted: [0, 1, 3, 4].map(Place::Field).to_vec(),
-    };
+    }
+}
+
+/// Whether there is nothing in it, not one table.
+pub(super) fn is_empty(pages: &mut Pages) -> Result<bool> {
+    let mut empty = true;
+    tree::walk(pages, &schema(), i64::MIN, &mut |_| {
+        empty = false;
+        Ok(false)
+    })?;
+    Ok(empty)
+}
+
+/// Finds an entry. Names of tables do not know case.
+pub(super) fn find(pages: &mut Pages, kind: &str, name: &str) -> Result<Option<Entry>> {
     let mut found = None;
-    tree::walk(pages, &table, i64::MIN, &mut |row| {
+    tree::walk(pages, &schema(), i64::MIN, &mut |row| {
         let named = row
             .value(1)?
             .text()
