@@ -16,6 +16,8 @@ pub(crate) struct ModelId {
     pub(crate) vendor: Option<&'static str>,
     /// It runs on the user's own machine.
     pub(crate) local: bool,
+    /// Who passes it on asks nothing for it, and says so in the name: "qwen/qwen3-coder:free".
+    pub(crate) gratis: bool,
     /// The name in its one spelling, a date kept.
     pub(crate) name: String,
 }
@@ -27,6 +29,7 @@ impl ModelId {
         let said = canonical_provider(provider);
         let from_name = parsed.vendor.or_else(|| family(&parsed.name));
         ModelId {
+            gratis: is_host(&said) && parsed.name.ends_with(":free"),
             local: (is_local(provider) || (said.is_empty() && parsed.local)) && !is_cloud_tag(&parsed.name),
             // Who passes it on, or nobody, leaves open whose it is: the name's own prefix says it, or its family.
             vendor: from_name.filter(|_| (said.is_empty() && !parsed.local) || is_host(&said)),

@@ -47,7 +47,7 @@ pub(super) const VENDORS: [(&str, &[&str]); 19] = [
 ];
 
 /// Those who pass a vendor's models on at the vendor's list price, unless the book knows better.
-pub(super) const HOSTS: [(&str, &[&str]); 13] = [
+pub(super) const HOSTS: [(&str, &[&str]); 15] = [
     ("openrouter", &["openrouter"]),
     (
         "azure",
@@ -101,6 +101,8 @@ pub(super) const HOSTS: [(&str, &[&str]); 13] = [
     ("helicone", &["helicone"]),
     ("cloudflare-gateway", &["cloudflare-ai-gateway", "clf_ai_gateway"]),
     ("kilo", &["kilo", "kilocode"]),
+    ("cline", &["cline"]),
+    ("roo", &["roo", "roo-code"]),
 ];
 
 /// Programs that run a model on the user's own machine.

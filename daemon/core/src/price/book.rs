@@ -230,10 +230,16 @@ impl PriceBook {
     fn find(&self, provider: &str, model: &str) -> Option<Timeline> {
         let id = ModelId::new(provider, model);
         let raw = model.trim().to_ascii_lowercase();
-        let bundled = if id.local {
-            vec![Arc::new(Priced::new(Arc::new(free_of_charge(provider, model))))]
-        } else {
-            self.inner.bundled.find(&id, &raw)
+        let why_free = match () {
+            () if id.local => Some("runs on this machine"),
+            () if id.gratis => Some("named as free by who passes it on"),
+            () => None,
+        };
+        let bundled = match why_free {
+            Some(why) => vec![Arc::new(Priced::new(Arc::new(free_of_charge(
+                provider, model, why,
+            ))))],
+            None => self.inner.bundled.find(&id, &raw),
         };
         let present = in_force(
             &bundled,
@@ -271,8 +277,8 @@ fn fill_gaps(rows: Vec<Arc<Priced>>, below: Option<&Arc<Priced>>) -> Vec<Arc<Pri
         .collect()
 }
 
-/// What a model costs that runs on the user's own machine.
-fn free_of_charge(provider: &str, model: &str) -> PriceRow {
+/// What a model costs that nobody asks anything for.
+fn free_of_charge(provider: &str, model: &str, why: &str) -> PriceRow {
     let zero = Some(super::Rate::ZERO);
     PriceRow {
         provider: if provider.trim().is_empty() {
@@ -287,7 +293,7 @@ fn free_of_charge(provider: &str, model: &str) -> PriceRow {
             cache_read: zero,
             ..Rates::default()
         },
-        source: "runs on this machine".into(),
+        source: why.into(),
         ..PriceRow::default()
     }
 }

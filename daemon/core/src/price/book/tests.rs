@@ -208,6 +208,25 @@ fn a_local_provider_costs_nothing_unless_the_user_says_so() {
 }
 
 #[test]
+fn what_is_passed_on_for_nothing_costs_nothing() {
+    let book = PriceBook::bundled();
+    let cost = |provider: &str, model: &str| {
+        let mut seen = observation("k", NOON);
+        (seen.provider, seen.model) = (provider.into(), model.into());
+        book.cost(&seen).map(|costing| costing.total)
+    };
+    for host in ["openrouter", "cline", "kilocode"] {
+        assert_eq!(cost(host, "qwen/qwen3-coder:free"), Some(Pico::ZERO), "{host}");
+        assert!(
+            cost(host, "anthropic/claude-sonnet-4.5") > Some(Pico::ZERO),
+            "{host}"
+        );
+    }
+    assert_eq!(cost("acme", "qwen/qwen3-coder:free"), None);
+    assert_eq!(cost("openrouter", "acme/free"), None);
+}
+
+#[test]
 fn a_call_keeps_the_price_of_its_time() {
     let book = PriceBook::bundled();
     for (provider, model, at, price) in [
