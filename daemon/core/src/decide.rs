@@ -480,7 +480,7 @@ fn no_budget(name: &Name) -> Refusal {
     Refusal::NotFound { what }
 }
 
-pub use reserve::{Released, Reserved, Settled, Spent, settled_key};
+pub use reserve::{Released, Reserved, Settled, Spent, cost_of, settled_key};
 pub use task::Allocated;
 
 #[cfg(test)]

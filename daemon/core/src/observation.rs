@@ -144,6 +144,14 @@ pub struct Provenance {
 }
 
 impl Observation {
+    /// Its agent keeps a total of the money beside tokens that are only a part of what was paid for: then what it says
+    /// that it cost is surer than what the tokens come to.
+    pub fn is_surer_of_money(&self) -> bool {
+        self.kind == CallKind::Several
+            && self.confidence == Confidence::Estimated
+            && self.reported_cost.is_some()
+    }
+
     /// The order between two records of one call: the greater one is the better one. It does not depend on
     /// which arrived first, so reading again, in another order or on another machine gives the same ledger.
     ///

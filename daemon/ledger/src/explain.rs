@@ -110,8 +110,8 @@ impl Ledger {
                 dropped_total: 0,
             });
         };
-        // No price made the cost of a booking.
-        let costing = match record.seen.is_booking() {
+        // No price made this cost.
+        let costing = match record.seen.is_surer_of_money() {
             true => None,
             false => self.state().book.cost(&record.seen),
         };

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use tokmon_core::decide::cost_of;
 use tokmon_core::id::Key;
 use tokmon_core::limits::MAX_PAGE;
 use tokmon_core::money::Pico;
@@ -81,7 +82,7 @@ impl Ledger {
                 continue;
             };
             step.before = Some((record.seen.at_ms, entry.seq));
-            let now = book.cost(&record.seen).map(|costing| costing.total);
+            let now = cost_of(&record.seen, book.cost(&record.seen).as_ref());
             let (old, new) = (record.cost.unwrap_or(Pico::ZERO), now.unwrap_or(Pico::ZERO));
             step.sums.records += 1;
             step.sums.before += old;

@@ -4,7 +4,7 @@
 //! over. The tokens, whatever their names say, are those of the latest call, what was read from the cache among the
 //! prompt's; a title's are added to what is there. So each state of a row that is seen is a call; those between two looks
 //! are not, and of a session that was over before anybody looked there is the last call only, beside the whole cost. Hence
-//! all of it is marked as an estimate.
+//! all of it is marked as an estimate, and costs what Crush says that it cost.
 //!
 //! Before January 2026 (the schema of those versions lacks the table `read_files`) what was read from the cache stood among
 //! the answer's tokens. Of them only the growth counts, as a lower bound. Where the projects are, `projects.json` says.
@@ -172,7 +172,8 @@ fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
         }
         seen.tokens = step.tokens;
         seen.kind = CallKind::Several;
-        seen.reported_cost = step.cost;
+        // A child's is in its parent's.
+        seen.reported_cost = step.cost.or(session.is_child.then_some(Pico::ZERO));
         seen.confidence = Confidence::Estimated;
         seen.source.offset = row.cast_unsigned();
         notes.book(seen);
@@ -305,7 +306,9 @@ mod tests {
         let found = database.read();
         assert_eq!(rows(&found), ["s1 gpt-5.4 100+0 r0 w0", "s2 unknown 10+5 r0 w0"]);
         assert_eq!(found.observations[0].reported_cost, Pico::parse_usd("0.02"));
+        assert!(found.observations[0].is_surer_of_money());
         assert!(found.observations[1].sidechain);
+        assert_eq!(found.observations[1].reported_cost, Some(Pico::ZERO));
         // Summarised: counting begins anew, and the cost goes on.
         database.run(
             "UPDATE sessions SET prompt_tokens = 50, completion_tokens = 20, cost = 0.08 WHERE id = 's1'",
@@ -350,7 +353,7 @@ mod tests {
             .run("UPDATE sessions SET prompt_tokens = 10, completion_tokens = 5, cost = 0.5 WHERE id = 's2'");
         let found = database.read();
         assert_eq!(rows(&found), ["s2 unknown 10+5 r0 w0"]);
-        assert_eq!(found.observations[0].reported_cost, None);
+        assert_eq!(found.observations[0].reported_cost, Some(Pico::ZERO));
         // Somewhere else, and at once, there is only the last state, under the key that it had.
         let mut copy = Database::new(read, "app/.crush/crush.db", SCHEMA);
         copy.run("CREATE TABLE read_files (session_id TEXT)");
@@ -363,6 +366,12 @@ mod tests {
         let mut database = Database::new(read, "app/.crush/crush.db", SCHEMA);
         database.run("DROP TABLE messages");
         assert_eq!(rows(&database.read()), ["s1 unknown 900+100 r0 w0"]);
+    }
+
+    #[test]
+    fn a_database_without_tables_is_one_that_is_still_to_be_made() {
+        let found = Database::new(read, "app/.crush/crush.db", "PRAGMA user_version = 1").read();
+        assert_eq!(found.shown, [(0, "it has no tables yet".to_owned())]);
     }
 
     #[test]

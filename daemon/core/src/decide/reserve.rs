@@ -301,14 +301,15 @@ pub fn settled_key(id: &str) -> Key {
     Key::new(0, &[SOURCE, id])
 }
 
-/// What a call costs by our book. What was settled or told in money alone costs what was said.
-pub(super) fn cost_of(seen: &Observation, costing: Option<&Costing>) -> Option<Pico> {
+/// What a call costs by our book. What was settled or told in money alone costs what was said, and so does what is surer
+/// of its money than of its tokens.
+pub fn cost_of(seen: &Observation, costing: Option<&Costing>) -> Option<Pico> {
     let by_book = costing.map(|costing| costing.total);
     let said = seen
         .reported_cost
-        .filter(|_| &*seen.source.kind == SOURCE || seen.is_booking());
+        .filter(|_| &*seen.source.kind == SOURCE || seen.is_surer_of_money());
     match by_book {
-        Some(_) if seen.tokens == Tokens::default() => said.or(by_book),
+        Some(_) if seen.tokens == Tokens::default() || seen.is_surer_of_money() => said.or(by_book),
         Some(_) => by_book,
         None => said,
     }

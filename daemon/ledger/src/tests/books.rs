@@ -3,6 +3,7 @@
 use tokmon_core::budget::{Action, Budget, Scope, Span, Unreachable, Weights};
 use tokmon_core::entry::{AmendReason, Body};
 use tokmon_core::money::Pico;
+use tokmon_core::observation::{CallKind, Confidence};
 use tokmon_core::price::{PriceRow, Rate, Rates};
 use tokmon_core::refusal::Refusal;
 
@@ -164,6 +165,38 @@ async fn an_unknown_model_is_unpriced_until_it_has_a_price_and_is_repriced() {
     assert_eq!(bench.ledger.reprice(false).await.unwrap().changed, 0);
     bench.ledger.remove_price("acme", "acme-1").await.unwrap();
     assert!(bench.ledger.remove_price("acme", "acme-1").await.is_err());
+}
+
+#[tokio::test]
+async fn where_an_agent_is_surer_of_its_money_than_of_its_tokens_the_money_counts() {
+    let bench = Bench::new();
+    let told = |id: &str, provider: &str, model: &str, usd: Option<&str>| {
+        let mut seen = call(id);
+        (seen.provider, seen.model) = (provider.into(), model.into());
+        (seen.kind, seen.confidence) = (CallKind::Several, Confidence::Estimated);
+        seen.reported_cost = usd.and_then(Pico::parse_usd);
+        seen
+    };
+    let mut sure = told("d", "anthropic", "claude-sonnet-4-5", Some("9"));
+    sure.confidence = Confidence::Reported;
+    let calls = vec![
+        told("a", "anthropic", "claude-sonnet-4-5", Some("1.5")),
+        // A subagent's, which its parent's total holds; a model without a price; nothing said.
+        told("b", "anthropic", "claude-sonnet-4-5", Some("0")),
+        told("c", "acme", "acme-1", Some("0.25")),
+        told("e", "anthropic", "claude-sonnet-4-5", None),
+        sure,
+    ];
+    let receipts = bench.ledger.record(calls).await.unwrap();
+    let costs: Vec<String> = receipts
+        .iter()
+        .map(|receipt| receipt.record.cost.unwrap().to_string())
+        .collect();
+    assert_eq!(costs[..3], ["1.5", "0", "0.25"]);
+    // By the book.
+    assert_eq!(costs[3], costs[4]);
+    let dry = bench.ledger.reprice(true).await.unwrap();
+    assert_eq!((dry.records, dry.changed), (5, 0));
 }
 
 #[tokio::test]
