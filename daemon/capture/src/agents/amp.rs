@@ -1,26 +1,29 @@
 //! Amp's threads: `threads/T-*.json`, one document for each, rewritten as the thread goes on.
 //!
 //! Newer versions write what a call used into the message that it gave; older ones into a ledger of events that name
-//! the message, with the cache's share in the message alone. A call is known by its message (or event) and its time,
-//! which a forked thread keeps; the thread's own id it does not.
+//! the message, with the cache's share in the message alone, and what no message came of too: titles. A call is known by
+//! its message (or event) and its time, which a forked thread keeps; the thread's own id it does not. A credit is a cent.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokmon_core::id::Key;
+use tokmon_core::money::Pico;
+use tokmon_core::observation::Place;
 use tokmon_core::tokens::Tokens;
 
 use super::json::{Problem, Reader};
 use super::notes::Notes;
-use super::values::instant;
+use super::values::{cost, instant};
 use super::{Form, Format, Reading};
 use crate::roots::Places;
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "amp",
-    version: 1,
+    version: 2,
     places,
     forms: &[Form {
         files: "T-*.json",
@@ -46,14 +49,23 @@ struct Call<'a> {
     at: Text<'a>,
     model: Text<'a>,
     tokens: Tokens,
+    cost: Option<Pico>,
 }
 
 #[derive(Default)]
 struct Thread<'a> {
     id: Text<'a>,
     project: Text<'a>,
+    place: Place,
     messages: Vec<Call<'a>>,
     events: Vec<Call<'a>>,
+}
+
+/// Credits are cents.
+const CREDITS_A_DOLLAR: i128 = 100;
+
+fn credits(reader: &mut Reader<'_>) -> Result<Option<Pico>, Problem> {
+    Ok(cost(reader)?.map(|credits| Pico(credits.0 / CREDITS_A_DOLLAR)))
 }
 
 fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
@@ -69,7 +81,7 @@ fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
                     _ => reader.skip(),
                 })?;
             }
-            b"env" => thread.project = environment(reader)?,
+            b"env" => environment(reader, &mut thread)?,
             _ => reader.skip()?,
         }
         Ok(())
@@ -106,12 +118,14 @@ fn message<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, Problem> {
         match key {
             b"messageId" => call.message = reader.plain()?,
             b"role" => answered = reader.text()?.is_none_or(|role| role == "assistant"),
+            b"model" => call.model = call.model.take().or(reader.text()?),
+            b"timestamp" => call.at = call.at.take().or(reader.text()?),
             b"usage" => {
                 used = reader.object(|reader, key| {
                     let tokens = &mut call.tokens;
                     match key {
-                        b"model" => call.model = reader.text()?,
-                        b"timestamp" => call.at = reader.text()?,
+                        b"model" => call.model = reader.text()?.or(call.model.take()),
+                        b"timestamp" => call.at = reader.text()?.or(call.at.take()),
                         b"inputTokens" => tokens.input = reader.count("inputTokens")?.unwrap_or(0),
                         b"outputTokens" => tokens.output = reader.count("outputTokens")?.unwrap_or(0),
                         b"cacheReadInputTokens" => {
@@ -120,7 +134,8 @@ fn message<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, Problem> {
                         b"cacheCreationInputTokens" => {
                             tokens.cache_write_5m = reader.count("cacheCreationInputTokens")?.unwrap_or(0);
                         }
-                        b"credits" => reader.skip()?,
+                        b"credits" => call.cost = credits(reader)?,
+                        b"creditsSinceLastUserMessage" | b"thinkingBudget" => reader.skip()?,
                         _ => reader.unknown(key)?,
                     }
                     Ok(())
@@ -140,6 +155,7 @@ fn event<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, Problem> {
             b"id" => call.event = reader.text()?,
             b"timestamp" => call.at = reader.text()?,
             b"model" => call.model = reader.text()?,
+            b"credits" => call.cost = credits(reader)?,
             b"toMessageId" => call.message = reader.plain()?,
             b"tokens" => {
                 reader.object(|reader, key| {
@@ -165,9 +181,9 @@ fn event<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, Problem> {
     Ok(is_object.then_some(call))
 }
 
-/// The first directory of the workspace that the thread began in.
-fn environment<'a>(reader: &mut Reader<'a>) -> Result<Text<'a>, Problem> {
-    let mut uri: Text<'a> = None;
+/// The first directory of the workspace that the thread began in, its branch and its commit.
+fn environment<'a>(reader: &mut Reader<'a>, thread: &mut Thread<'a>) -> Result<(), Problem> {
+    let mut first = true;
     reader.object(|reader, key| {
         if key != b"initial" {
             return reader.skip();
@@ -176,20 +192,38 @@ fn environment<'a>(reader: &mut Reader<'a>) -> Result<Text<'a>, Problem> {
             if key != b"trees" {
                 return reader.skip();
             }
-            reader.array(|reader| {
-                reader.object(|reader, key| {
-                    match key {
-                        b"uri" => uri = uri.take().or(reader.text()?),
-                        _ => reader.skip()?,
-                    }
-                    Ok(())
-                })?;
-                Ok(())
+            reader.array(|reader| match std::mem::take(&mut first) {
+                true => tree(reader, thread),
+                false => reader.skip(),
             })
         })?;
         Ok(())
     })?;
-    Ok(uri)
+    Ok(())
+}
+
+fn tree<'a>(reader: &mut Reader<'a>, thread: &mut Thread<'a>) -> Result<(), Problem> {
+    reader.object(|reader, key| {
+        match key {
+            b"uri" => thread.project = reader.text()?,
+            b"repository" => {
+                reader.object(|reader, key| {
+                    match key {
+                        b"ref" => {
+                            let name = reader.plain()?;
+                            thread.place.branch = name.strip_prefix("refs/heads/").unwrap_or(&name).into();
+                        }
+                        b"sha" => thread.place.commit = reader.plain()?.into(),
+                        _ => reader.skip()?,
+                    }
+                    Ok(())
+                })?;
+            }
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(())
 }
 
 fn book(thread: Thread<'_>, notes: &mut Notes<'_>) {
@@ -202,6 +236,7 @@ fn book(thread: Thread<'_>, notes: &mut Notes<'_>) {
         .to_owned();
     let project = thread.project.as_deref().unwrap_or_default();
     let project = project.strip_prefix("file://").unwrap_or(project);
+    let place = (thread.place != Place::default()).then(|| Arc::new(thread.place));
     // What a message says itself is the better record; an event for it only adds what it does not say.
     let mut calls = thread.messages;
     let by_message: HashMap<String, usize> = calls
@@ -219,6 +254,7 @@ fn book(thread: Thread<'_>, notes: &mut Notes<'_>) {
                 // The event had the time and the model first.
                 call.at = event.at.or(call.at.take());
                 call.model = call.model.take().or(event.model);
+                call.cost = call.cost.or(event.cost);
             }
             None => calls.push(event),
         }
@@ -241,8 +277,11 @@ fn book(thread: Thread<'_>, notes: &mut Notes<'_>) {
             ),
         };
         let at_ms = at_ms.unwrap_or(notes.origin.mtime_ms);
-        let mut seen = notes.call(key, at_ms, &id, call.model.as_deref().unwrap_or_default());
+        let model = call.model.as_deref().unwrap_or_default();
+        let mut seen = notes.call(key, at_ms, &id, model);
         seen.tokens = call.tokens;
+        seen.reported_cost = call.cost;
+        seen.place.clone_from(&place);
         seen.who.project = notes.names.get(project);
         seen.source.offset = call.offset;
         notes.book(seen);
@@ -283,6 +322,49 @@ mod tests {
                 format!(r#"{{"id":"T-1","messages":[{messages}],"usageLedger":{{"events":[{events}]}}}}"#);
             assert_eq!(read_file(&text), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn a_thread_as_the_program_writes_it() {
+        let text = r#"{"v":27,"id":"T-7","created":1761596096076,"messages":[
+            {"role":"user","messageId":0,"content":[{"type":"text","text":"hi"}],"meta":{"sentAt":1761596105455}},
+            {"role":"assistant","content":[],"state":{"type":"complete"},"messageId":1,"usage":{"model":"claude-sonnet-4-5-20250929",
+             "maxInputTokens":968000,"inputTokens":9,"outputTokens":70,"cacheCreationInputTokens":800,"cacheReadInputTokens":14000,
+             "totalInputTokens":14809,"credits":0.8277,"creditsSinceLastUserMessage":0.8857}}],
+            "env":{"initial":{"trees":[{"displayName":"app","uri":"file:///w/app","repository":{"type":"git","ref":"refs/heads/main",
+             "sha":"6d30"}},{"uri":"file:///w/other","repository":{"ref":"refs/heads/x"}}],"platform":{"os":"linux"}}},
+            "usageLedger":{"events":[
+             {"id":"e0","timestamp":"2025-10-27T20:15:06.686Z","model":"claude-3-5-haiku-20241022","credits":0.058,
+              "tokens":{"input":590,"output":27},"operationType":"title-generation","fromMessageId":0,"toMessageId":0},
+             {"id":"e1","timestamp":"2025-10-27T20:15:07.762Z","model":"claude-sonnet-4-5-20250929","credits":0.8277,
+              "tokens":{"input":9,"output":70},"operationType":"inference","fromMessageId":0,"toMessageId":1}]},
+            "~debug":{"lastInferenceUsage":{"inputTokens":9,"thinkingBudget":4000}}}"#;
+        let mut found = testing::document(read, "/t/threads/T-7.json", text);
+        assert_eq!(
+            rows(&found),
+            [
+                "T-7 claude-sonnet-4-5-20250929 9+70 r14000 w800",
+                "T-7 claude-3-5-haiku-20241022 590+27 r0 w0"
+            ]
+        );
+        found.take_unknown(0);
+        assert_eq!((found.failures, found.unknown), (0, vec![]));
+        let call = &found.observations[0];
+        assert_eq!(call.reported_cost, Pico::parse_usd("0.008277"));
+        assert_eq!(call.at_ms, 1_761_596_107_762);
+        let place = call.place.as_ref().unwrap();
+        assert_eq!(
+            (&*call.who.project, &*place.branch, &*place.commit),
+            ("/w/app", "main", "6d30")
+        );
+    }
+
+    #[test]
+    fn a_message_may_say_model_and_time_itself() {
+        let text = r#"{"id":"T-1","messages":[{"role":"assistant","model":"m","timestamp":"2026-11-20T09:02:00Z","usage":{"inputTokens":"3","outputTokens":4.0}}]}"#;
+        let found = testing::document(read, "/t/threads/T-1.json", text);
+        assert_eq!(rows(&found), ["T-1 m 3+4 r0 w0"]);
+        assert_eq!(found.observations[0].at_ms, 1_795_165_320_000);
     }
 
     #[test]
