@@ -1,5 +1,6 @@
 //! Factory's Droid: `sessions/**/<id>.settings.json`, a small document for each session that holds what it has used
-//! so far. The transcript beside it says where the session worked, but not what it used.
+//! so far. The transcript beside it says where the session worked, but not what it used; in former versions also which
+//! model it was, in words.
 //!
 //! The total is all there is, so what was used between two looks goes to the model that is set at the second.
 
@@ -18,7 +19,7 @@ use crate::roots::Places;
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "droid",
-    version: 1,
+    version: 2,
     places,
     forms: &[Form {
         files: "**/*.settings.json",
@@ -39,6 +40,13 @@ fn places(at: &Places<'_>) -> Vec<PathBuf> {
 const MAX_SESSION_TOKENS: u64 = 1_000_000_000_000;
 /// So much of the transcript is looked at for its first line.
 const BEGINNING: usize = 64 * 1024;
+
+/// Interfaces that stand where the provider should: whose model it is, its name says.
+const INTERFACES: [&str; 1] = ["generic-chat-completion-api"];
+/// What stands before the model in a transcript's first message.
+const MODEL: &[u8] = b"Model:";
+/// Longest name of a model that is believed there, in bytes.
+const MAX_MODEL: usize = 100;
 
 type Text<'a> = Option<Cow<'a, str>>;
 
@@ -70,18 +78,17 @@ fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
     };
     let started_ms = started.as_deref().and_then(instant).unwrap_or(i64::MIN);
     let at_ms = notes.origin.mtime_ms.max(started_ms).min(notes.now_ms);
-    let model = model.as_deref().unwrap_or_default();
-    let model = model.strip_prefix("custom:").unwrap_or(model);
-    let mut seen = notes.call(step.key, at_ms, &session, model);
-    if let Some(provider) = provider.filter(|provider| !provider.is_empty()) {
+    let transcript = notes.origin.beside(&format!("{session}.jsonl"), BEGINNING);
+    let transcript = transcript.unwrap_or_default();
+    let model = model.map(|model| plain(&model));
+    let model = model.filter(|model| !model.is_empty());
+    let model = model.or_else(|| named(&transcript)).unwrap_or_default();
+    let mut seen = notes.call(step.key, at_ms, &session, &model);
+    let says_provider = |provider: &Cow<'_, str>| !provider.is_empty() && !INTERFACES.contains(&&**provider);
+    if let Some(provider) = provider.filter(says_provider) {
         seen.provider = notes.names.get(&provider);
     }
-    if let Some(cwd) = notes
-        .origin
-        .beside(&format!("{session}.jsonl"), BEGINNING)
-        .as_deref()
-        .and_then(workplace)
-    {
+    if let Some(cwd) = workplace(&transcript) {
         seen.who.project = notes.names.get(&cwd);
     }
     seen.tokens = step.tokens;
@@ -97,10 +104,38 @@ fn usage(reader: &mut Reader<'_>, key: &[u8], tokens: &mut Tokens) -> Result<(),
         b"cacheCreationTokens" => ("cacheCreationTokens", &mut tokens.cache_write_5m),
         b"cacheReadTokens" => ("cacheReadTokens", &mut tokens.cache_read),
         b"thinkingTokens" => ("thinkingTokens", &mut tokens.reasoning),
+        b"factoryCredits" => return reader.skip(),
         _ => return reader.unknown(key),
     };
     *count = reader.count_up_to(field, MAX_SESSION_TOKENS)?.unwrap_or(0);
     Ok(())
+}
+
+/// A model's name as its provider knows it: models of the user's own are written "custom:Claude-Opus-4.5-Thinking-[Anthropic]-0".
+fn plain(model: &str) -> String {
+    let model = model.trim();
+    let model = model.strip_prefix("custom:").unwrap_or(model);
+    let Some((name, _)) = model.split_once(['[', '(']) else {
+        return model.to_owned();
+    };
+    let name = name
+        .trim_end_matches([' ', '-'])
+        .to_ascii_lowercase()
+        .replace(' ', "-");
+    name.strip_suffix("-thinking").unwrap_or(&name).to_owned()
+}
+
+/// The model that a transcript tells of at its beginning.
+fn named(transcript: &[u8]) -> Option<String> {
+    let from = memchr::memmem::find(transcript, MODEL)? + MODEL.len();
+    let rest = transcript.get(from..)?;
+    let length = rest
+        .iter()
+        .take(MAX_MODEL)
+        .position(|byte| b"\"\\[(\n".contains(byte))?;
+    let name = std::str::from_utf8(&rest[..length]).ok()?.trim();
+    let name = name.to_ascii_lowercase().replace(' ', "-");
+    (!name.is_empty()).then_some(name)
 }
 
 /// The working directory in a transcript's first line.
@@ -150,6 +185,57 @@ mod tests {
         assert_eq!(rows(&found), ["s1 gpt-5.4 1+0 r0 w0"]);
         assert_eq!(&*found.observations[0].who.project, "/w/app");
         assert_eq!(&*found.observations[0].provider, "anthropic");
+    }
+
+    #[test]
+    fn models_and_providers_are_told_in_many_ways() {
+        for (settings, transcript, wanted) in [
+            (
+                r#""model":"claude-opus-4-8","providerLock":"anthropic""#,
+                "",
+                ("claude-opus-4-8", "anthropic"),
+            ),
+            (
+                r#""model":"custom:Claude-Opus-4.5-Thinking-[Anthropic]-0""#,
+                "",
+                ("claude-opus-4.5", "anthropic"),
+            ),
+            (
+                r#""model":"Claude Sonnet 5 Thinking [Anthropic]""#,
+                "",
+                ("claude-sonnet-5", "anthropic"),
+            ),
+            (r#""model":"custom:gpt-5.5 (high)""#, "", ("gpt-5.5", "openai")),
+            (
+                r#""model":"glm-4.6","providerLock":"generic-chat-completion-api","apiProviderLock":"fireworks""#,
+                "",
+                ("glm-4.6", "zai"),
+            ),
+            (
+                r#""providerLock":"openai""#,
+                r#"{"text":"...\nModel: GPT-5 Codex\nTools"}"#,
+                ("gpt-5-codex", "openai"),
+            ),
+            (
+                r#""model":"","providerLock":"openai""#,
+                "Model:",
+                ("unknown", "openai"),
+            ),
+            (r#""model":null"#, "", ("unknown", "")),
+        ] {
+            let text = format!(r#"{{{settings},"tokenUsage":{{"inputTokens":5,"factoryCredits":1.5}}}}"#);
+            let mut documents = Documents::new(read, "/f/sessions/s1.settings.json");
+            documents.origin.beside = match transcript {
+                "" => Beside(|_, _| None),
+                "Model:" => Beside(|_, _| Some(b"Model:".to_vec())),
+                _ => Beside(|_, _| Some(br#"{"text":"...\nModel: GPT-5 Codex\nTools"}"#.to_vec())),
+            };
+            let mut found = documents.read(&text);
+            let seen = &found.observations[0];
+            assert_eq!((&*seen.model, &*seen.provider), wanted, "{settings}");
+            found.take_unknown(0);
+            assert_eq!(found.unknown, []);
+        }
     }
 
     #[test]
