@@ -13,7 +13,7 @@ use crate::roots::Places;
 /// Cline.
 pub(super) const CLINE: Format = Format {
     name: "cline",
-    version: 1,
+    version: 2,
     places: |at| {
         let mut places = storages(at, "saoudrizwan.claude-dev");
         places.push(home(at, &["CLINE_DATA_DIR"]));
@@ -25,7 +25,7 @@ pub(super) const CLINE: Format = Format {
 /// Roo Code.
 pub(super) const ROO_CODE: Format = Format {
     name: "roo-code",
-    version: 1,
+    version: 2,
     places: |at| storages(at, "rooveterinaryinc.roo-cline"),
     forms: &[TASK],
 };
@@ -33,7 +33,7 @@ pub(super) const ROO_CODE: Format = Format {
 /// Kilo Code.
 pub(super) const KILO_CODE: Format = Format {
     name: "kilo-code",
-    version: 1,
+    version: 2,
     places: |at| {
         let mut places = storages(at, "kilocode.kilo-code");
         places.push(at.home.join(".kilocode/cli/global"));

@@ -2,7 +2,7 @@
 //!
 //! A request is a message whose text is JSON of its own; its figures come when the request ends. Requests that the
 //! user goes back behind are removed, and their sum stands in `deleted_api_reqs`; what of them was booked before they
-//! went is not booked again.
+//! went is not booked again. A task is known by when it began, so that a copy of its folder under another name is the same.
 
 use std::collections::HashMap;
 
@@ -28,6 +28,9 @@ const REMEMBERED: usize = MAX_PARSER_STATE / 2 / 64;
 /// What is known from the last time.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Known {
+    /// When the task began, as it was the first time: its first message may go.
+    #[serde(default)]
+    root: String,
     /// Requests that were there, by time, each with input, output, and what was read from and written to the cache.
     requests: Vec<(i64, [u64; 4])>,
     /// What was removed since, and is not in a sum of removed requests yet.
@@ -69,7 +72,7 @@ struct Usage {
 
 /// Reads a task.
 pub(super) fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
-    let mut messages = Vec::new();
+    let (mut messages, mut began) = (Vec::new(), None);
     let mut reader = Reader::new(bytes);
     if !reader.next_is(b'[')? {
         return Err(Problem("not a list of messages".into()));
@@ -78,7 +81,10 @@ pub(super) fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
         let offset = reader.next_position()? as u64;
         // Each on its own, so that a broken one costs only itself.
         match message(&mut Reader::new(reader.raw()?)) {
-            Ok(message) => messages.extend(message.map(|message| Message { offset, ..message })),
+            Ok((at_ms, message)) => {
+                began = began.or(at_ms);
+                messages.extend(message.map(|message| Message { offset, ..message }));
+            }
             Err(problem) => notes.fail(offset, problem.0),
         }
         Ok(())
@@ -88,6 +94,10 @@ pub(super) fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
     let conversation = notes.origin.beside(CONVERSATION, MAX_BESIDE_BYTES);
     let models = conversation.map(|bytes| Models::read(&bytes)).unwrap_or_default();
     let mut known: Known = serde_json::from_slice(&notes.state).unwrap_or_default();
+    if known.root.is_empty() {
+        known.root = began.map_or_else(|| task.clone(), |began: i64| began.to_string());
+    }
+    let root = known.root.clone();
     known.compare(&messages);
     let mut removed = ([0; 4], Pico::ZERO);
     for message in &messages {
@@ -97,12 +107,12 @@ pub(super) fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
             }
             removed.1 += message.usage.cost.unwrap_or_default();
         } else {
-            book(message, &task, &models, notes);
+            book(message, &task, &root, &models, notes);
         }
     }
     let last = messages.iter().rfind(|message| message.kind == Kind::Removed);
     if let Some(last) = last
-        && let Some(step) = notes.since(&format!("{task} (removed)"), tokens(removed.0), None)
+        && let Some(step) = notes.since(&format!("{root} (removed)"), tokens(removed.0), None)
     {
         let mut left = step.tokens;
         left.sub(&tokens(known.removed));
@@ -169,7 +179,8 @@ fn counts(tokens: &Tokens) -> [u64; 4] {
     ]
 }
 
-fn message(reader: &mut Reader<'_>) -> Result<Option<Message>, Problem> {
+/// When something was said, and its figures if it has any.
+fn message(reader: &mut Reader<'_>) -> Result<(Option<i64>, Option<Message>), Problem> {
     let (mut say, mut text, mut at_ms) = (None, None, None);
     let (mut model, mut provider) = (String::new(), String::new());
     reader.object(|reader, key| {
@@ -191,31 +202,33 @@ fn message(reader: &mut Reader<'_>) -> Result<Option<Message>, Problem> {
         }
         Ok(())
     })?;
+    let at_ms = at_ms.and_then(|ms| i64::try_from(ms).ok());
     let kind = match say.as_deref() {
         Some("api_req_started") => Kind::Request,
         Some("subagent_usage") => Kind::Subagents,
         Some("deleted_api_reqs") => Kind::Removed,
-        _ => return Ok(None),
+        _ => return Ok((at_ms, None)),
     };
-    let Some(at_ms) = at_ms.and_then(|ms| i64::try_from(ms).ok()) else {
+    let Some(said_ms) = at_ms else {
         return Err(Problem("a request without ts".into()));
     };
     let text = text.unwrap_or_default();
     // The very first one may not be JSON yet.
     if !text.trim_start().starts_with('{') {
-        return Ok(None);
+        return Ok((at_ms, None));
     }
     let usage = usage(&mut Reader::new(text.as_bytes()), kind)?;
     let order = order(!model.is_empty(), usage.cost.is_some(), text.as_bytes());
-    Ok(Some(Message {
+    let message = Message {
         kind,
-        at_ms,
+        at_ms: said_ms,
         model,
         provider,
         usage,
         offset: 0,
         order,
-    }))
+    };
+    Ok((at_ms, Some(message)))
 }
 
 fn usage(reader: &mut Reader<'_>, kind: Kind) -> Result<Usage, Problem> {
@@ -258,7 +271,7 @@ fn usage(reader: &mut Reader<'_>, kind: Kind) -> Result<Usage, Problem> {
     Ok(usage)
 }
 
-fn book(message: &Message, task: &str, models: &Models, notes: &mut Notes<'_>) {
+fn book(message: &Message, task: &str, root: &str, models: &Models, notes: &mut Notes<'_>) {
     let tokens = tokens(message.usage.counts);
     if tokens.total() == 0 && message.usage.cost.is_none() {
         return;
@@ -270,7 +283,7 @@ fn book(message: &Message, task: &str, models: &Models, notes: &mut Notes<'_>) {
     };
     let key = Key::new(
         Key::day_of(message.at_ms),
-        &["cline-task", notes.agent, what, task, &message.at_ms.to_string()],
+        &["cline-task", notes.agent, what, root, &message.at_ms.to_string()],
     );
     let model = if message.model.is_empty() {
         models.at(message.at_ms)

@@ -57,6 +57,19 @@ fn a_request_counts_when_it_has_ended() {
     // The same task in another editor.
     let elsewhere = "/other/saoudrizwan.claude-dev/tasks/1795160000000/ui_messages.json";
     assert_eq!(keys(&document(task::read, elsewhere, &text)), keys(&found));
+    // A copy of its folder, and the task when its first message has gone; another task is another.
+    let copied = "/g/saoudrizwan.claude-dev/tasks/1795160000000 copy/ui_messages.json";
+    assert_eq!(keys(&document(task::read, copied, &text)), keys(&found));
+    assert_eq!(
+        keys(&tasks.read(&list(&[request(90_500, 10, 5)]))),
+        keys(&found)[1..]
+    );
+    let other = document(
+        task::read,
+        copied,
+        &list(&[say(999, "task", "x"), request(90_500, 10, 5)]),
+    );
+    assert_ne!(keys(&other), keys(&found)[1..]);
     // A request whose model is known is the better record of it.
     let unnamed = document(task::read, elsewhere, &text);
     assert!(found.observations[0].rank() > unnamed.observations[0].rank());
