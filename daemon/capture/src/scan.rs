@@ -25,8 +25,9 @@ use crate::status::{ParseFailure, SourceState};
 use crate::tail::{Mark, Tail, is_packed};
 use crate::walk::{Seen, Stat, Walk, without_log};
 
-/// Observations that make a chunk worth its transaction.
-const CHUNK_OBSERVATIONS: usize = 1_500;
+/// Observations that make a chunk worth its transaction: the fewer there are, the more pages of the ledger are written
+/// again and again.
+const CHUNK_OBSERVATIONS: usize = 3_000;
 /// Positions that make one.
 const CHUNK_POSITIONS: usize = 1_000;
 /// A call whose last line is older than this has no more of them: no answer streams for so long.

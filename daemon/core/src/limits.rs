@@ -21,8 +21,11 @@ pub const MAX_AHEAD_MS: i64 = 24 * 60 * 60 * 1000;
 pub const MIN_AT_MS: i64 = 1_420_070_400_000;
 /// Most commands that wait for the writer: beyond it callers get `busy`.
 pub const WRITER_QUEUE: usize = 4_096;
-/// Most observations in one call or one import chunk: keeps a transaction in the low milliseconds.
+/// Most observations in one call: keeps a transaction in the low milliseconds.
 pub const MAX_BATCH: usize = 2_000;
+/// Most observations in one chunk of an import, whose lines are fewer calls: bounds its memory, and how long those who
+/// ask meanwhile wait for its transaction.
+pub const MAX_CHUNK: usize = 4_000;
 /// Most rows in one page of a list.
 pub const MAX_PAGE: usize = 1_000;
 /// Largest gRPC message in bytes: holds a price file and a long text to count.

@@ -47,7 +47,7 @@ pub struct Receipt {
 /// What a source read, to be written in one piece.
 #[derive(Debug, Clone, Default)]
 pub struct Chunk {
-    /// The calls, at most [`MAX_BATCH`](tokmon_core::limits::MAX_BATCH).
+    /// The calls, at most [`MAX_CHUNK`](tokmon_core::limits::MAX_CHUNK).
     pub observations: Vec<Observation>,
     /// How far the files were read with it.
     pub positions: Vec<Position>,

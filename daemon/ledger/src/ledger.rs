@@ -11,7 +11,7 @@ use tokmon_core::actor::Actor;
 use tokmon_core::budget::Budget;
 use tokmon_core::calibration::Bill;
 use tokmon_core::entry::{Body, Entry};
-use tokmon_core::limits::MAX_BATCH;
+use tokmon_core::limits::{MAX_BATCH, MAX_CHUNK};
 use tokmon_core::observation::Observation;
 use tokmon_core::price::{Origin, PriceBook, PriceRow};
 use tokmon_core::refusal::Refusal;
@@ -190,7 +190,7 @@ impl Ledger {
     /// # Errors
     /// `Refused` when it is too long, `Unavailable` when the store cannot write: then it can be sent again.
     pub async fn import(&self, mut chunk: Chunk) -> Result<Imported, LedgerError> {
-        check_batch("observations", chunk.observations.len())?;
+        check_length("observations", chunk.observations.len(), MAX_CHUNK)?;
         let quotas = std::mem::take(&mut chunk.quotas);
         let imported = self.bulk(|reply| Bulk::Import(chunk, reply)).await?;
         // The calls are durable: a limit that could not be kept is told again with the next one.
@@ -375,8 +375,12 @@ impl Ledger {
 }
 
 pub(crate) fn check_batch(field: &'static str, len: usize) -> Result<(), LedgerError> {
-    if len > MAX_BATCH {
-        let allowed = format!("at most {MAX_BATCH} at once");
+    check_length(field, len, MAX_BATCH)
+}
+
+fn check_length(field: &'static str, len: usize, most: usize) -> Result<(), LedgerError> {
+    if len > most {
+        let allowed = format!("at most {most} at once");
         return Err(Refusal::invalid(field, format!("{len} of them"), allowed).into());
     }
     Ok(())

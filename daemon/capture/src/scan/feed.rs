@@ -1,6 +1,6 @@
 //! From the lines of one file to chunks: at most so many observations each, and a position never ahead of them.
 
-use tokmon_core::limits::{MAX_AHEAD_MS, MAX_BATCH};
+use tokmon_core::limits::{MAX_AHEAD_MS, MAX_CHUNK};
 use tokmon_core::observation::Observation;
 use tokmon_ledger::Chunk;
 
@@ -143,8 +143,8 @@ pub(super) fn tell_latest(shared: &Shared, source: usize, calls: &[Observation],
 /// Hands a chunk over, in parts when it has too many observations; the positions go with the last part.
 pub(super) fn put<S: Sink>(sink: &mut S, source: usize, mut chunk: Chunk) -> Result<Vec<Outcome>, SinkError> {
     let mut outcomes = Vec::new();
-    while chunk.observations.len() > MAX_BATCH {
-        let rest = chunk.observations.split_off(MAX_BATCH);
+    while chunk.observations.len() > MAX_CHUNK {
+        let rest = chunk.observations.split_off(MAX_CHUNK);
         let part = Chunk {
             observations: std::mem::replace(&mut chunk.observations, rest),
             ..Chunk::default()

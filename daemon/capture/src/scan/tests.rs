@@ -404,7 +404,7 @@ fn chunks_are_bounded_and_a_position_is_never_ahead() {
     bench.append("claude/p/a.jsonl", &text);
     assert_eq!(bench.scan().len(), calls);
     let kept = bench.memory.0.lock().unwrap();
-    assert!(kept.largest <= tokmon_core::limits::MAX_BATCH, "{}", kept.largest);
+    assert!(kept.largest <= tokmon_core::limits::MAX_CHUNK, "{}", kept.largest);
     assert_eq!(kept.positions[0].records, calls as u64);
 }
 

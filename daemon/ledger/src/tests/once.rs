@@ -119,9 +119,10 @@ async fn what_the_rules_refuse_does_not_stop_the_rest_of_a_chunk_but_of_a_reques
     assert_eq!(bench.total().requests, 2);
     let many = vec![call("x"); tokmon_core::limits::MAX_BATCH + 1];
     assert!(matches!(
-        bench.ledger.record(many.clone()).await,
+        bench.ledger.record(many).await,
         Err(LedgerError::Refused(_))
     ));
+    let many = vec![call("x"); tokmon_core::limits::MAX_CHUNK + 1];
     assert!(matches!(
         bench.ledger.import(chunk(many)).await,
         Err(LedgerError::Refused(_))
