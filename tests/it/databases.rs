@@ -184,6 +184,70 @@ async fn what_cannot_be_read_is_named_and_the_rest_counts() {
 }
 
 #[tokio::test]
+async fn an_editors_state_takes_back_what_a_transcript_of_the_same_conversation_told() {
+    const ID: &str = "0197a1b2-0000-4000-8000-00000000000a";
+    let env = Env::with_clock(1_795_165_200_000);
+    let folder = env.path("home/.cursor/projects/w-app/agent-transcripts").join(ID);
+    let transcript = folder.join(format!("{ID}.jsonl"));
+    let line = |characters: usize| {
+        let text = "x".repeat(characters);
+        format!(
+            "{{\"role\":\"assistant\",\"message\":{{\"content\":[{{\"type\":\"text\",\"text\":\"{text}\"}}]}}}}\n"
+        )
+    };
+    std::fs::create_dir_all(&folder).expect("a directory");
+    std::fs::write(&transcript, line(700)).expect("a transcript");
+    let daemon = env.start_daemon();
+    let client = env.client().await;
+    import(&client).await;
+    assert_eq!(output(&client).await, 200);
+    // It grows, is copied, and is cut.
+    std::fs::write(&transcript, line(700) + &line(350)).expect("a transcript");
+    import(&client).await;
+    let mirror = env.path("home/.cursor/projects/empty-window/agent-transcripts");
+    std::fs::create_dir_all(&mirror).expect("a directory");
+    std::fs::copy(&transcript, mirror.join(format!("{ID}.jsonl"))).expect("a copy");
+    std::fs::write(&transcript, line(70)).expect("a transcript");
+    import(&client).await;
+    assert_eq!(output(&client).await, 300);
+    let explained = env.ctl(&["explain"]).success().stdout.clone();
+    assert!(
+        explained.contains("estimated from the text (±30 %)"),
+        "{explained}"
+    );
+    // The editor writes down what it knows.
+    let state = env.path("home/.config/Cursor/User/globalStorage");
+    std::fs::create_dir_all(&state).expect("a directory");
+    let editor = Connection::open(state.join("state.vscdb")).expect("a database");
+    let bubble = r#"{"type":2,"createdAt":"2026-11-20T08:40:00Z","tokenCount":{"inputTokens":1200,"outputTokens":80}}"#;
+    editor
+        .execute_batch("CREATE TABLE cursorDiskKV (key TEXT UNIQUE ON CONFLICT REPLACE, value BLOB)")
+        .expect("a table");
+    editor
+        .execute(
+            "INSERT INTO cursorDiskKV VALUES(?1, ?2)",
+            (format!("bubbleId:{ID}:b1"), bubble),
+        )
+        .expect("a bubble");
+    import(&client).await;
+    let whole = |report: serde_json::Value| {
+        let totals = report["totals"].clone();
+        ["requests", "input_tokens", "output_tokens"].map(|field| totals[field].as_u64())
+    };
+    let wanted = [Some(1), Some(1200), Some(80)];
+    assert_eq!(whole(env.ctl_json(&["report"])), wanted);
+    daemon.stop();
+    // After a restart the transcript goes on, and the ledger is sound.
+    std::fs::write(&transcript, line(7_000)).expect("a transcript");
+    let daemon = env.start_daemon();
+    let client = env.client().await;
+    import(&client).await;
+    assert_eq!(whole(env.ctl_json(&["report"])), wanted);
+    env.ctl(&["ledger", "verify"]).success();
+    daemon.stop();
+}
+
+#[tokio::test]
 async fn a_project_that_is_begun_while_the_daemon_runs_is_found() {
     let env = Env::with_clock(1_795_165_200_000);
     let daemon = env.start_daemon();

@@ -4,8 +4,8 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokmon_client::Client;
 use tokmon_client::v1::{
-    AppliedPrice, CostParts, ExplainRequest, ExplainResponse, Explained, Place, Source, SplitRequest, Tokens,
-    WitnessSum,
+    AppliedPrice, Confidence, CostParts, ExplainRequest, ExplainResponse, Explained, Place, Source,
+    SplitRequest, Tokens, WitnessSum,
 };
 
 use crate::context::Context;
@@ -256,6 +256,12 @@ fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
         lines.push(
             "note     unlogged: only telemetry or a statusline showed it, no file of the agent".to_owned(),
         );
+    }
+    if u.confidence == Confidence::Estimated as i32 {
+        lines.push("note     estimated, or a lower bound: its agent does not tell all of it".to_owned());
+    }
+    if !u.context.is_empty() {
+        lines.push(format!("note     {}", u.context));
     }
     if r.estimated_extra_output > 0 {
         lines.push(format!(

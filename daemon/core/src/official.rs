@@ -204,9 +204,12 @@ impl Observation {
 }
 
 impl Record {
-    /// It is a booking that was taken back: it counts for nothing, not even for a call.
+    /// It was taken back: it counts for nothing, not even for a call. So does what an agent's own total alone showed until
+    /// somebody told more, and what is told of better elsewhere.
     pub fn is_void(&self) -> bool {
-        self.cost == Some(Pico::ZERO) && self.seen.is_booking()
+        let seen = &self.seen;
+        let money_alone = seen.kind == CallKind::Several && seen.tokens == Tokens::default();
+        money_alone && seen.reported_cost.is_some() && self.cost == Some(Pico::ZERO)
     }
 }
 

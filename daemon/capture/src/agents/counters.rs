@@ -92,6 +92,11 @@ impl Counters {
         changed.filter_map(position).collect()
     }
 
+    /// Whether a session has a total.
+    pub(crate) fn knows(&self, agent: &str, session: &str) -> bool {
+        self.known.contains_key(&*format!("{PREFIX}{agent}/{session}"))
+    }
+
     /// A total was seen, and perhaps what it cost so far. `None`: it tells nothing new.
     pub(crate) fn step(
         &mut self,

@@ -72,6 +72,11 @@ impl<'a> Notes<'a> {
             .step(self.agent, &session, total, cost, &self.origin.path)
     }
 
+    /// Whether a running total of this session was seen before, in any file.
+    pub(crate) fn knows(&self, session: &str) -> bool {
+        self.counters.knows(self.agent, session)
+    }
+
     /// What was found, the state for the next time, and whether there is more.
     pub(crate) fn close(self) -> (Found, Vec<u8>, bool) {
         (self.found, self.state, self.more)

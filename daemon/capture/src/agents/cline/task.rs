@@ -16,7 +16,7 @@ use tokmon_core::tokens::Tokens;
 use super::model::{Models, order};
 use crate::agents::Notes;
 use crate::agents::json::{Problem, Reader};
-use crate::agents::values::{cost, subagent};
+use crate::agents::values::{cost, instant, subagent};
 
 /// The conversation beside the messages.
 const CONVERSATION: &str = "api_conversation_history.json";
@@ -187,7 +187,7 @@ fn message(reader: &mut Reader<'_>) -> Result<(Option<i64>, Option<Message>), Pr
         match key {
             b"say" => say = reader.text()?,
             b"text" => text = reader.text()?,
-            b"ts" => at_ms = reader.count_up_to("ts", u64::MAX >> 1)?,
+            b"ts" => at_ms = said_at(reader)?,
             b"modelInfo" => {
                 reader.object(|reader, key| {
                     match key {
@@ -202,7 +202,6 @@ fn message(reader: &mut Reader<'_>) -> Result<(Option<i64>, Option<Message>), Pr
         }
         Ok(())
     })?;
-    let at_ms = at_ms.and_then(|ms| i64::try_from(ms).ok());
     let kind = match say.as_deref() {
         Some("api_req_started") => Kind::Request,
         Some("subagent_usage") => Kind::Subagents,
@@ -229,6 +228,16 @@ fn message(reader: &mut Reader<'_>) -> Result<(Option<i64>, Option<Message>), Pr
         order,
     };
     Ok((at_ms, Some(message)))
+}
+
+/// Milliseconds since the epoch, which some that were made from it write as a date.
+fn said_at(reader: &mut Reader<'_>) -> Result<Option<i64>, Problem> {
+    let raw = reader.raw()?;
+    if let Some(at_ms) = Reader::new(raw).text()?.as_deref().and_then(instant) {
+        return Ok(Some(at_ms));
+    }
+    let ms = Reader::new(raw).count_up_to("ts", i64::MAX.cast_unsigned())?;
+    Ok(ms.and_then(|ms| i64::try_from(ms).ok()))
 }
 
 fn usage(reader: &mut Reader<'_>, kind: Kind) -> Result<Usage, Problem> {

@@ -1,44 +1,24 @@
-//! Cursor: the editor's own `state.vscdb`, in which a key for each message ("bubble") of a conversation ("composer")
-//! holds it as JSON.
+//! The editor's own `state.vscdb`, in which a key for each message ("bubble") of a conversation ("composer") holds it as
+//! JSON.
 //!
-//! The figures were exact once and are zero in later versions; then the answer's length is all there is to go by. So
-//! whatever is found here is marked as an estimate, and of most prompts nothing is known. What an account used exactly
-//! only its vendor tells.
+//! The figures were exact once and are zero in later versions; then the answer's length is all there is to go by.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokmon_core::id::Key;
 use tokmon_core::observation::Confidence;
 use tokmon_core::tokens::Tokens;
 
-use super::database::{Mark, settled};
-use super::json::{Problem, Reader};
-use super::values::instant;
-use super::{Form, Format, Notes, Reading};
-use crate::roots::Places;
+use super::{GUESSED, tokens_of, transcript};
+use crate::agents::Notes;
+use crate::agents::database::{Mark, settled};
+use crate::agents::json::{Problem, Reader};
+use crate::agents::values::instant;
 use crate::sqlite::{Row, Snapshot, Table, Trouble};
-
-/// See the module.
-pub(super) const FORMAT: Format = Format {
-    name: "cursor",
-    version: 1,
-    places,
-    forms: &[Form {
-        files: "state.vscdb",
-        kind: "cursor-database",
-        read: Reading::Database(read),
-    }],
-};
-
-fn places(at: &Places<'_>) -> Vec<PathBuf> {
-    vec![at.app_data().join("Cursor/User/globalStorage/state.vscdb")]
-}
 
 /// Bubbles that are taken from one look.
 const BUBBLES_A_LOOK: usize = 1_000;
-/// Characters of an answer for one token, on average.
-const CHARS_A_TOKEN: u64 = 4;
 
 /// An answer.
 #[derive(Debug, Default)]
@@ -63,7 +43,8 @@ struct Composer {
     created_ms: Option<i64>,
 }
 
-fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
+/// Reads what is new in the editor's state.
+pub(super) fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
     let before = Mark::load(&notes.state);
     // The keys first: values are long, and most are of other things.
     let (bubbles, mark, all) = settled(path, |snapshot| {
@@ -243,12 +224,14 @@ fn book(bubble: Bubble, composers: &HashMap<String, Composer>, row: u64, notes: 
         output: bubble.output,
         ..Tokens::default()
     };
-    if tokens.total() == 0 {
-        tokens.output = bubble.visible.div_ceil(CHARS_A_TOKEN);
+    let guessed = tokens.total() == 0;
+    if guessed {
+        tokens.output = tokens_of(bubble.visible);
     }
     if tokens.total() == 0 {
         return;
     }
+    transcript::supersede(&bubble.composer, notes);
     let composer = composers.get(&bubble.composer).cloned().unwrap_or_default();
     let at_ms = bubble
         .at_ms
@@ -265,6 +248,7 @@ fn book(bubble: Bubble, composers: &HashMap<String, Composer>, row: u64, notes: 
     let mut seen = notes.call(key, at_ms, &bubble.composer, model);
     seen.tokens = tokens;
     seen.confidence = Confidence::Estimated;
+    seen.who.context = guessed.then(|| GUESSED.into());
     seen.request_id = notes.names.get(&bubble.request);
     seen.source.offset = row;
     notes.book(seen);
@@ -321,7 +305,7 @@ mod tests {
         let found = database.read();
         assert_eq!(
             rows(&found),
-            ["c1 gpt-5.4 1200+80 r0 w0", "c1 claude-opus-4-8 0+4 r0 w0"]
+            ["c1 gpt-5.4 1200+80 r0 w0", "c1 claude-opus-4-8 0+5 r0 w0"]
         );
         assert_eq!(found.failures, 2);
         assert!(
@@ -341,7 +325,7 @@ mod tests {
             r#"{"type":2,"text":"ten letters and some more letters"}"#,
         );
         let again = database.read();
-        assert_eq!(rows(&again), ["c1 claude-opus-4-8 0+9 r0 w0"]);
+        assert_eq!(rows(&again), ["c1 claude-opus-4-8 0+10 r0 w0"]);
         assert_eq!(again.observations[0].key, found.observations[1].key);
     }
 
