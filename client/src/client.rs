@@ -174,6 +174,8 @@ verbs! {
     count_many => count_many(CountManyRequest) -> v1::CountManyResponse;
     /// Counts the body of a request to a model, part by part.
     count_body => count_body(CountBodyRequest) -> v1::CountBodyResponse;
+    /// Foretells the next prompt of a session.
+    estimate_next => estimate_next(EstimateNextRequest) -> v1::EstimateNextResponse;
     /// What was learned from bills.
     calibrations => calibrations(CalibrationsRequest) -> v1::CalibrationsResponse;
     }

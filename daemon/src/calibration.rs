@@ -6,6 +6,7 @@
 //! brings costs the same however long the history is. Nothing of a text is kept.
 
 pub(crate) mod belief;
+pub(crate) mod next;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -188,7 +189,7 @@ fn learnable(tokenizer: &Tokenizer, known: &Calibrations, agent: &Name, steps: &
     let is_new = |step: &Growth| known.is_new(agent, &normalize(&step.model), step.at_ms);
     steps
         .iter()
-        .filter(|step| !step.unusual && is_new(step))
-        .map(|step| belief::bill(tokenizer, agent, step).1)
+        .filter(|step| step.teaches() && is_new(step))
+        .map(|step| belief::bill(tokenizer, agent, step))
         .collect()
 }

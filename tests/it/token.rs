@@ -3,6 +3,7 @@
 mod calibration;
 #[cfg(target_os = "linux")]
 mod memory;
+mod next;
 
 use tokmon_client::{Client, v1};
 use tokmon_tests::env::Env;

@@ -2,6 +2,7 @@
 
 mod body;
 mod calibration;
+mod next;
 
 pub(crate) use body::basis;
 
@@ -26,7 +27,7 @@ const MAX_TEXT: u64 = 64 * 1024 * 1024;
 pub(crate) struct Args {
     /// Files to count; none or - means standard input
     files: Vec<PathBuf>,
-    /// Whose tokenizer [default: gpt-5; with --request: as the body says]
+    /// Whose tokenizer [default: gpt-5; with --request: as the body says; with --session: who answered last]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Count the body of a request to a model (JSON), part by part: - means standard input
@@ -35,6 +36,12 @@ pub(crate) struct Args {
     /// Whose request it is [default: judged by the body]
     #[arg(long, value_enum, requires = "request")]
     provider: Option<body::Provider>,
+    /// Foretell the next prompt of a session from its last bill and what was appended since
+    #[arg(long, value_name = "ID", conflicts_with_all = ["files", "request", "calibration"])]
+    session: Option<String>,
+    /// Whose session it is [default: whoever made its last call]
+    #[arg(long, value_name = "NAME", requires = "session")]
+    agent: Option<String>,
     /// Show what was learned from bills, of all models or of --model: estimates go by it
     #[arg(long, conflicts_with_all = ["files", "request"])]
     calibration: bool,
@@ -47,6 +54,10 @@ const USUAL_MODEL: &str = "gpt-5";
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if args.calibration {
         return calibration::run(args.model.as_deref(), context).await;
+    }
+    if let Some(session) = &args.session {
+        let named = |name: &Option<String>| name.clone().unwrap_or_default();
+        return next::run(session, named(&args.agent), named(&args.model), context).await;
     }
     if let Some(file) = &args.request {
         return body::run(file, args.provider, args.model.as_deref(), context).await;

@@ -1,14 +1,19 @@
 //! What is believed of a model before any bill, and how a step of a conversation is counted for it.
 
-use tokmon_capture::growth::Growth;
+use tokmon_capture::growth::{Growth, Hidden};
 use tokmon_core::Name;
-use tokmon_core::calibration::{Bill, Measure, Prior};
+use tokmon_core::calibration::{Bill, Calibration, Calibrations, Estimate, Measure, Prior};
 use tokmon_core::model::normalize;
-use tokmon_tokenizer::{Basis, Encoding, Tokenizer, profile};
+use tokmon_tokenizer::{Basis, Encoding, Tokenizer, image_tokens, profile};
 
-/// Tokens around a block of a conversation with Claude, and with the others.
-const CLAUDE_BLOCK: u32 = 30;
+/// What Claude makes of a thousand tokens of a conversation, and tokens around each of its blocks: more than of a plain
+/// text, for the numbers of a file's lines are counted without the blanks before them, which the text of an answer has
+/// not. By the ratio of the tokenizer's generation to a plain text.
+const CLAUDE: [(u32, u32, u32); 2] = [(1150, 1220, 30), (1400, 1500, 15)];
+/// Tokens around a block of a conversation with the others.
 const BLOCK: u32 = 6;
+/// Tokens around a block where no better is known.
+const ESTIMATED_BLOCK: u32 = 30;
 /// Band of a model whose encoding is public: what is around a text is not.
 const PUBLIC: (u32, u32) = (50, 100);
 /// Band of a model that nothing is known of.
@@ -21,14 +26,14 @@ pub(crate) fn of(model: &str) -> (Encoding, Prior) {
         Basis::Exact => (1000, BLOCK, PUBLIC),
         Basis::Estimate { ratio, low, high, .. } => {
             let share = |part: u32| part * 1000 / ratio.max(1);
-            (
-                ratio,
-                CLAUDE_BLOCK,
-                (
-                    share(ratio.saturating_sub(low)),
-                    share(high.saturating_sub(ratio)),
-                ),
-            )
+            let band = (
+                share(ratio.saturating_sub(low)),
+                share(high.saturating_sub(ratio)),
+            );
+            let claude = CLAUDE.iter().find(|(plain, ..)| *plain == ratio);
+            let (slope, block) =
+                claude.map_or((ratio, ESTIMATED_BLOCK), |(_, slope, block)| (*slope, *block));
+            (slope, block, band)
         }
         Basis::Unknown => (1000, BLOCK, UNKNOWN),
     };
@@ -41,12 +46,12 @@ pub(crate) fn of(model: &str) -> (Encoding, Prior) {
     (profile.encoding, prior)
 }
 
-/// Counts a step: what of the next prompt is known, and what the rest was billed as.
-pub(crate) fn bill(tokenizer: &Tokenizer, agent: &Name, step: &Growth) -> (u64, Bill) {
+/// Counts a step: what it appended, and what that was billed as.
+pub(crate) fn bill(tokenizer: &Tokenizer, agent: &Name, step: &Growth) -> Bill {
     let (encoding, prior) = of(&step.model);
     let counter = tokenizer.counter(encoding);
     let measured = step.measure(prior.slope, |text| counter.count(text));
-    let bill = Bill {
+    Bill {
         agent: agent.clone(),
         model: normalize(&step.model).into(),
         at_ms: step.at_ms,
@@ -57,6 +62,91 @@ pub(crate) fn bill(tokenizer: &Tokenizer, agent: &Name, step: &Growth) -> (u64, 
         bytes: measured.bytes,
         billed: step.billed.saturating_sub(measured.known),
         prior,
+    }
+}
+
+/// How far off a prompt may be that is said to be anchored, in thousandths.
+const ANCHORED: u64 = 20;
+
+/// What the next prompt of a conversation is expected to be billed as.
+pub(crate) struct Foretold {
+    /// The whole prompt.
+    pub estimate: Estimate,
+    /// What was appended to what was billed before, alone.
+    pub appended: Estimate,
+    /// Why it is not anchored. `None`: it is.
+    pub unsure: Option<Unsure>,
+}
+
+/// Why a prompt is not anchored. It is said before the prompt is billed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsure {
+    /// The transcript does not tell all of it.
+    Hidden(Hidden),
+    /// So much was appended that the band is wider than [`ANCHORED`] allows.
+    Much,
+}
+
+impl Unsure {
+    /// For programs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Unsure::Hidden(why) => why.name(),
+            Unsure::Much => "much",
+        }
+    }
+
+    /// For people.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Unsure::Hidden(why) => why.reason(),
+            Unsure::Much => "so much was appended that its estimate moves the whole by more than 2 %",
+        }
+    }
+}
+
+/// Foretells the prompt at the end of a step from what was known before it: the later bill is not looked at.
+pub(crate) fn foretell(
+    tokenizer: &Tokenizer,
+    learned: &Calibrations,
+    agent: &str,
+    step: &Growth,
+) -> Foretold {
+    let (encoding, prior) = of(&step.model);
+    let counter = tokenizer.counter(encoding);
+    let measured = step.measure(prior.slope, |text| counter.count(text));
+    let begun;
+    let calibration: &Calibration = match learned.get(agent, &normalize(&step.model)) {
+        Some(calibration) => calibration,
+        None => {
+            begun = learned.relative(prior);
+            &begun
+        }
     };
-    (measured.known, bill)
+    let estimate = |(counted, blocks): (u64, u64)| calibration.estimate(Measure { counted, blocks });
+    let appended = estimate((measured.counted, measured.blocks));
+    let pictures = step.images.iter().map(|image| image_tokens(image, &step.model));
+    let pictures: Option<u64> = pictures.sum();
+    let anchor = measured.known.saturating_sub(estimate(measured.lost).tokens);
+    let drawn = pictures.unwrap_or(0);
+    let billed = anchor.saturating_add(drawn);
+    let estimate = match step.hidden {
+        Some(Hidden::Model) => appended.after_another(billed),
+        Some(Hidden::Compacted) => appended.after_summary(billed),
+        Some(_) => appended.after_change(billed),
+        None if step.images.is_empty() => appended.after(billed),
+        // The size of every image is known, and how the agent scales them is not.
+        None if pictures.is_some() => appended.after(billed).widened(drawn, drawn),
+        None => appended.after_change(billed),
+    };
+    let hidden = step
+        .hidden
+        .or((!step.images.is_empty()).then_some(Hidden::Attached));
+    let much = estimate.high.saturating_sub(estimate.low).saturating_mul(1000)
+        > estimate.tokens.saturating_mul(2 * ANCHORED);
+    Foretold {
+        estimate,
+        appended,
+        unsure: hidden.map(Unsure::Hidden).or(much.then_some(Unsure::Much)),
+    }
 }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use tokmon_core::calibration::{Basis, Calibration, Known, Measure};
-use tokmon_core::limits::{MAX_TEXT_BYTES, MAX_TEXTS};
+use tokmon_core::limits::{MAX_NAME_BYTES, MAX_TEXT_BYTES, MAX_TEXTS};
 use tokmon_core::model::normalize;
+use tokmon_proto::error::Kind;
 use tokmon_proto::v1;
 use tokmon_proto::v1::token_service_server::TokenService;
 use tokmon_tokenizer::{Api, BadRequest, Count, Label, RequestCount, count_request};
 use tonic::{Request, Response, Status};
 
-use super::status;
+use super::{convert, status};
+use crate::calibration::next::{Next, next};
 use crate::context::Context;
 
 /// Answers from the tokenizer.
@@ -134,6 +136,23 @@ fn calibration(known: &Known) -> v1::Calibration {
     }
 }
 
+fn foretold(session: String, next: Next) -> v1::EstimateNextResponse {
+    let (unsure, reason) = next.unsure.unwrap_or_default();
+    v1::EstimateNextResponse {
+        session,
+        agent: next.agent,
+        model: next.model,
+        tokens: next.estimate.tokens,
+        low: next.estimate.low,
+        high: next.estimate.high,
+        basis: Some(basis(label(next.estimate.basis))),
+        appended: next.appended.tokens,
+        anchored: next.unsure.is_none(),
+        unsure: unsure.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
 /// A label for programs and for people.
 pub(in crate::rpc) fn basis(label: Label) -> v1::Basis {
     let (kind, below, above, observations) = match label {
@@ -222,6 +241,38 @@ impl TokenService for Tokens {
                 refused => status::invalid("body", refused.to_string(), "a JSON object of at most 64 MiB"),
             })?;
         Ok(Response::new(body(counted)))
+    }
+
+    async fn estimate_next(
+        &self,
+        request: Request<v1::EstimateNextRequest>,
+    ) -> Result<Response<v1::EstimateNextResponse>, Status> {
+        let v1::EstimateNextRequest {
+            session,
+            agent,
+            model,
+        } = request.into_inner();
+        for (field, name) in [("session", &session), ("agent", &agent), ("model", &model)] {
+            if name.len() > MAX_NAME_BYTES {
+                let allowed = format!("at most {MAX_NAME_BYTES} bytes");
+                return Err(status::invalid(
+                    field,
+                    format!("{} bytes long", name.len()),
+                    allowed,
+                ));
+            }
+        }
+        if session.is_empty() {
+            return Err(status::invalid("session", "it is empty", "the id of a session"));
+        }
+        let (app, id) = (self.0.clone(), session.clone());
+        let next = self.counting(move || next(&app, &id, &agent, &model)).await?;
+        self.0.activity.note();
+        let next = next.map_err(status::ledger)?.ok_or_else(|| {
+            let message = format!("session {:?} not found", convert::excerpt(&session));
+            Kind::NotFound.status(message, Some("see `tokmonctl session list`"))
+        })?;
+        Ok(Response::new(foretold(session, next)))
     }
 
     async fn calibrations(

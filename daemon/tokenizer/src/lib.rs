@@ -31,7 +31,7 @@ pub use encoding::Encoding;
 use encoding::Slots;
 pub use label::Label;
 pub use model::{Basis, profile};
-pub use request::{Api, BadRequest, Part, PartKind, RequestCount, count_request};
+pub use request::{Api, BadRequest, Part, PartKind, RequestCount, count_request, image_tokens};
 pub use stream::Stream;
 
 /// Largest text that is counted, in bytes (64 MiB): the largest message that the daemon takes holds it.

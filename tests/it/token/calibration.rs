@@ -7,7 +7,7 @@ use tokmon_tests::env::Env;
 
 /// A conversation with Claude that grows by the same words, at 1.5 tokens for each one that the public encoding counts
 /// and 20 for each block.
-fn conversation(steps: u64) -> String {
+pub(super) fn conversation(steps: u64) -> String {
     let mut lines = String::new();
     let mut prompt = 20_000;
     for step in 0..steps {
@@ -32,7 +32,7 @@ fn conversation(steps: u64) -> String {
     lines
 }
 
-async fn learned(env: &Env) {
+pub(super) async fn learned(env: &Env) {
     let client = env.client().await;
     let mut feed = client.follow(v1::FollowRequest::default()).await.expect("a feed");
     loop {

@@ -1,51 +1,56 @@
 //! Claude Code: every line of a conversation follows another; subagents have conversations of their own.
 
-use std::collections::HashMap;
+mod attachment;
+mod lines;
+mod text;
 
 use serde_json::Value;
 
-use super::Growth;
+use super::{Growth, Hidden};
 use crate::agents::values::instant;
+use lines::Lines;
+use text::{forgets_thinking, mentions_file, plain, without_padding};
 
-/// Lines whose conversation is remembered in one file.
-const MOST_LINES: usize = 100_000;
 /// A prompt of fewer tokens is no call of the agent's: its instructions alone have more.
 const LEAST_PROMPT: u64 = 2_000;
-/// What is put into the prompt of what the agent attaches.
-const ATTACHED: [&str; 9] = [
-    "nested_memory",
-    "edited_text_file",
-    "file",
-    "queued_command",
-    "hook_additional_context",
-    "deferred_tools_delta",
-    "mcp_instructions_delta",
-    "agent_listing_delta",
-    "skill_listing",
-];
-/// Where its text stands.
-const TEXTS: [&str; 5] = ["content", "snippet", "prompt", "addedLines", "addedBlocks"];
-/// What is said to the model before the tasks that it has open, in a text that no transcript holds.
-const REMINDERS: [&str; 2] = ["task_reminder", "todo_reminder"];
 /// What the agent writes in place of an answer that was broken off. What there was of it is in no transcript.
 const BROKEN_OFF: &str = "[Request interrupted by user]";
+/// From this version on, a session that is taken up again keeps all results of calls that were made side by side; before,
+/// those that the last line does not follow were lost.
+const KEEPS_RESULTS: Version = (2, 1, 80);
+/// Up to this version, the model was told of its own list of tasks whenever it had changed it.
+const REPEATS_TASKS: Version = (1, 0, 60);
+/// What it was told beside the list.
+const TASKS_CHANGED: &str = "Your todo list has changed. Do not mention this to the user. Here are the latest contents \
+                             of your todo list. Continue on with the tasks at hand if applicable.";
+/// How the result of such a change begins.
+const CHANGED_TASKS: &str = "Todos have been modified";
+
+/// Major, minor, patch.
+type Version = (u32, u32, u32);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     chains: Vec<Chain>,
-    /// Which conversation a line belongs to.
-    of_line: HashMap<String, usize>,
+    lines: Lines,
+    /// The conversation of the last line, and of the last one that is no subagent's.
+    latest: Option<usize>,
+    main: Option<usize>,
 }
 
 /// One conversation.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Chain {
     session: String,
     sidechain: bool,
+    /// The agent's own.
+    version: Option<Version>,
     /// The message of the call that was read last.
     message: String,
     call: Option<Call>,
+    /// What the first prompt was billed as.
+    first: Option<u64>,
     /// Since the last call began.
     growth: Growth,
     /// A prompt names a file that is read into it, and nothing says what was in that.
@@ -53,9 +58,15 @@ struct Chain {
     /// Thinking since the last prompt of the user, and before it.
     thought: Vec<String>,
     earlier: Vec<String>,
+    /// The list of tasks that the model wrote last.
+    tasks: String,
+    /// The session was taken up again, and nothing was said in it since.
+    taken_up: bool,
+    /// The conversation was replaced by a summary since the last call.
+    summed_up: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Call {
     model: String,
     at_ms: i64,
@@ -71,13 +82,49 @@ impl Reader {
         let kind = line["type"].as_str().unwrap_or_default();
         let at = self.chain(line);
         let chain = &mut self.chains[at];
+        chain.taken_up |= chain.goes_on_elsewhere(line);
+        let before = (chain.growth.said.len(), chain.growth.added.len());
+        let calls = found.len();
         match kind {
             "assistant" => chain.answer(line, found),
             "user" => chain.user(line),
             "attachment" => chain.attached(&line["attachment"]),
-            "system" if line["subtype"] == "compact_boundary" => chain.growth.unusual = true,
+            "system" => chain.noted(line),
             _ => {}
         }
+        if kind == "assistant" || kind == "user" {
+            self.latest = Some(at);
+            self.main = if chain.sidechain { self.main } else { Some(at) };
+        }
+        // What this line itself adds to the prompts that follow.
+        let (said, added) = if found.len() > calls { (0, 0) } else { before };
+        let own = |texts: &[String], from: usize| texts.get(from..).unwrap_or_default().to_vec();
+        let mut texts = own(&chain.growth.said, said);
+        texts.append(&mut own(&chain.growth.added, added));
+        let text = |key: &str| line[key].as_str().unwrap_or_default();
+        self.lines.add(text("uuid"), text("parentUuid"), at, texts);
+        if line["subtype"] == "compact_boundary" {
+            self.lines.forget(at);
+        }
+        let chain = &mut self.chains[at];
+        if chain.taken_up && (kind == "assistant" || kind == "user") && !text("parentUuid").is_empty() {
+            chain.taken_up = false;
+            chain.growth.hide(Hidden::Resumed);
+            if chain.version.is_some_and(|version| version < KEEPS_RESULTS) {
+                chain.growth.lost.append(&mut self.lines.aside(text("uuid"), at));
+            }
+        }
+    }
+
+    /// What the conversation grew by since its last call.
+    pub(super) fn next(&self, model: Option<&str>, at_ms: i64) -> Option<Growth> {
+        let mut chain = self.chains[self.main.or(self.latest)?].clone();
+        let model = model.map_or_else(
+            || chain.call.as_ref().map(|call| call.model.clone()),
+            |m| Some(m.to_owned()),
+        );
+        let last = chain.call.take()?;
+        (last.prompt >= LEAST_PROMPT).then(|| chain.step(&last, &model.unwrap_or_default(), at_ms))
     }
 
     /// The conversation that the line belongs to: its parent's, or a new one.
@@ -86,34 +133,43 @@ impl Reader {
         let sidechain = line["isSidechain"] == true;
         let session = text("sessionId");
         let fits = |chain: &Chain| chain.sidechain == sidechain && chain.session == session;
-        let parent = self.of_line.get(text("parentUuid")).copied();
+        let parent = self.lines.chain(text("parentUuid"));
         let parent = parent.filter(|at| fits(&self.chains[*at]));
         // The main conversation has one chain, wherever it was taken up again.
         let main = || self.chains.iter().position(|chain| !sidechain && fits(chain));
-        let at = parent.or_else(main).unwrap_or_else(|| {
+        parent.or_else(main).unwrap_or_else(|| {
             self.chains.push(Chain {
                 session: session.to_owned(),
                 sidechain,
                 ..Chain::default()
             });
             self.chains.len() - 1
-        });
-        if self.of_line.len() < MOST_LINES
-            && let Some(uuid) = line["uuid"].as_str()
-        {
-            self.of_line.insert(uuid.to_owned(), at);
-        }
-        at
+        })
     }
 }
 
 impl Chain {
+    /// Whether a line shows that the session was taken up again: the agent says so, or is another version.
+    fn goes_on_elsewhere(&mut self, line: &Value) -> bool {
+        let version = line["version"].as_str().and_then(version);
+        let another = version.is_some() && self.version.is_some() && version != self.version;
+        self.version = version.or(self.version);
+        let hook = [&line["data"]["hookName"], &line["attachment"]["hookName"]];
+        let resumes = hook.iter().any(|hook| *hook == "SessionStart:resume");
+        let synthetic = line["message"]["model"] == "<synthetic>" && line["isApiErrorMessage"] != true;
+        self.call.is_some() && (another || resumes || synthetic)
+    }
+
     fn answer(&mut self, line: &Value, found: &mut Vec<Growth>) {
         let message = &line["message"];
         let usage = &message["usage"];
         let model = message["model"].as_str().unwrap_or_default();
         if !usage.is_object() || model == "<synthetic>" {
-            self.growth.unusual = true;
+            self.growth.hide(if line["isApiErrorMessage"] == true {
+                Hidden::Interrupted
+            } else {
+                Hidden::Resumed
+            });
             return;
         }
         let tokens = |key: &str| usage[key].as_u64().unwrap_or(0);
@@ -145,6 +201,9 @@ impl Chain {
                     let mut text = block["name"].as_str().unwrap_or_default().to_owned();
                     plain(&block["input"], &mut text);
                     self.growth.said.push(text);
+                    if block["input"]["todos"].is_array() {
+                        self.tasks = block["input"]["todos"].to_string();
+                    }
                 }
                 _ => {}
             }
@@ -153,8 +212,6 @@ impl Chain {
 
     /// A call began: what was appended since the last one is told.
     fn called(&mut self, line: &Value, model: &str, prompt: u64, found: &mut Vec<Growth>) {
-        let mut growth = std::mem::take(&mut self.growth);
-        growth.unusual |= std::mem::take(&mut self.mentions);
         let at_ms = line["timestamp"].as_str().and_then(instant).unwrap_or(0);
         let call = Call {
             model: model.to_owned(),
@@ -162,17 +219,40 @@ impl Chain {
             prompt,
             answer: 0,
         };
-        let Some(last) = self.call.replace(call) else {
-            return;
-        };
-        if last.prompt < LEAST_PROMPT || prompt < LEAST_PROMPT {
-            return;
+        if prompt >= LEAST_PROMPT {
+            self.first.get_or_insert(prompt);
         }
-        growth.unusual |= last.model != model;
+        match self.call.replace(call) {
+            Some(last) if last.prompt >= LEAST_PROMPT && prompt >= LEAST_PROMPT => {
+                let mut growth = self.step(&last, model, at_ms);
+                growth.billed = prompt;
+                found.push(growth);
+            }
+            _ => {
+                self.growth = Growth::default();
+                (self.mentions, self.summed_up) = (false, false);
+            }
+        }
+    }
+
+    /// What was appended since the last call.
+    fn step(&mut self, last: &Call, model: &str, at_ms: i64) -> Growth {
+        let mut growth = std::mem::take(&mut self.growth);
+        if std::mem::take(&mut self.mentions) {
+            growth.hide(Hidden::File);
+        }
+        if last.model != model {
+            growth.hide(Hidden::Model);
+        }
         growth.at_ms = at_ms;
         model.clone_into(&mut growth.model);
-        (growth.before, growth.billed, growth.answer) = (last.prompt, prompt, last.answer);
-        if forgets_thinking(model) {
+        (growth.before, growth.answer) = (last.prompt, last.answer);
+        if std::mem::take(&mut self.summed_up) {
+            // Only what was there at the beginning is there again, and the summary.
+            growth.before = self.first.unwrap_or(last.prompt).min(last.prompt);
+            growth.answer = 0;
+            self.earlier.clear();
+        } else if forgets_thinking(model) {
             self.earlier.clear();
         } else {
             self.earlier.append(&mut growth.dropped);
@@ -180,11 +260,36 @@ impl Chain {
                 growth.dropped = std::mem::take(&mut self.earlier);
             }
         }
-        found.push(growth);
+        growth
+    }
+
+    /// The agent notes something about the conversation.
+    fn noted(&mut self, line: &Value) {
+        match line["subtype"].as_str() {
+            Some("compact_boundary") => self.sum_up(),
+            Some("microcompact_boundary") => {
+                let saved = line["microcompactMetadata"]["tokensSaved"].as_u64().unwrap_or(0);
+                self.growth.forgotten = self.growth.forgotten.saturating_add(saved);
+                self.growth.hide(Hidden::Compacted);
+            }
+            _ => {}
+        }
+    }
+
+    /// What was said is said no more; what is said from now on stands in place of it.
+    fn sum_up(&mut self) {
+        self.thought.clear();
+        self.summed_up = true;
+        self.growth = Growth {
+            hidden: Some(Hidden::Compacted),
+            ..Growth::default()
+        };
     }
 
     fn user(&mut self, line: &Value) {
-        self.growth.unusual |= line["isCompactSummary"] == true;
+        if line["isCompactSummary"] == true && !self.summed_up {
+            self.sum_up();
+        }
         let content = &line["message"]["content"];
         if let Some(text) = content.as_str() {
             self.prompt();
@@ -197,40 +302,39 @@ impl Chain {
                     self.add(block["text"].as_str().unwrap_or_default());
                 }
                 Some("tool_result") => self.result(&block["content"]),
-                _ => self.growth.unusual = true,
+                _ => self.picture(block),
             }
+        }
+    }
+
+    /// An image that can be measured; or something that cannot.
+    fn picture(&mut self, block: &Value) {
+        match attachment::image(block).filter(|_| block["type"] == "image") {
+            Some(data) => self.growth.images.push(data.to_owned()),
+            None => self.growth.hide(Hidden::Attached),
         }
     }
 
     fn result(&mut self, content: &Value) {
         let mut text = content.as_str().unwrap_or_default().to_owned();
         for part in content.as_array().into_iter().flatten() {
-            match part["text"].as_str() {
-                Some(part) => text.push_str(part),
-                None => self.growth.unusual = true,
+            match (part["text"].as_str(), part["type"].as_str()) {
+                (Some(part), _) => text.push_str(part),
+                (None, Some("tool_reference")) => self.growth.hide(Hidden::Tools),
+                _ => self.picture(part),
             }
         }
+        let changed = text.starts_with(CHANGED_TASKS);
         self.growth.added.push(without_padding(&text));
+        if changed && self.version.is_some_and(|version| version <= REPEATS_TASKS) && !self.tasks.is_empty() {
+            let told = format!("{TASKS_CHANGED}\n{}", std::mem::take(&mut self.tasks));
+            self.growth.added.push(told);
+        }
     }
 
-    fn attached(&mut self, attachment: &Value) {
-        let kind = attachment["type"].as_str().unwrap_or_default();
-        let reminder = REMINDERS.contains(&kind);
-        if !reminder && !ATTACHED.contains(&kind) {
-            return;
-        }
-        let mut text = String::new();
-        for key in TEXTS {
-            match &attachment[key] {
-                Value::Array(parts) => parts.iter().for_each(|part| plain(part, &mut text)),
-                part => plain(part, &mut text),
-            }
-        }
-        self.growth.reminders += u64::from(reminder);
-        if reminder || !text.is_empty() {
-            self.growth.added.push(without_padding(&text));
-        }
-        self.mentions &= kind != "file";
+    fn attached(&mut self, attached: &Value) {
+        let file = attachment::add(attached, &mut self.growth);
+        self.mentions &= !file;
     }
 
     fn say(&mut self, text: &Value) {
@@ -239,7 +343,9 @@ impl Chain {
     }
 
     fn add(&mut self, text: &str) {
-        self.growth.unusual |= text == BROKEN_OFF;
+        if text == BROKEN_OFF {
+            self.growth.hide(Hidden::Interrupted);
+        }
         self.mentions |= mentions_file(text);
         self.growth.added.push(text.to_owned());
     }
@@ -250,60 +356,11 @@ impl Chain {
     }
 }
 
-/// Whether there is something like `@docs/PLAN.md` in a prompt: the agent reads that file into it.
-fn mentions_file(text: &str) -> bool {
-    let mut words = text.split_whitespace();
-    words.any(|word| {
-        word.strip_prefix('@').is_some_and(|path| {
-            let name = path.trim_end_matches(|end: char| end.is_ascii_punctuation());
-            name.starts_with(|first: char| first.is_alphanumeric() || "./~".contains(first))
-                && name.rsplit('/').next().is_some_and(|last| last.contains('.'))
-        })
-    })
-}
-
-/// Up to which models the thinking of earlier turns is left out of the prompt.
-fn forgets_thinking(model: &str) -> bool {
-    const OLD: [&str; 6] = [
-        "claude-3",
-        "sonnet-4-5",
-        "haiku-4",
-        "opus-4-1",
-        "opus-4-2025",
-        "sonnet-4-2025",
-    ];
-    OLD.iter().any(|old| model.contains(old))
-}
-
-/// The names and texts in a value, one to a line: that is how a tool's arguments reach the model, not as JSON.
-fn plain(value: &Value, text: &mut String) {
-    let line = |text: &mut String, part: &str| {
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(part);
-    };
-    match value {
-        Value::Null => {}
-        Value::String(part) => line(text, part),
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                line(text, key);
-                plain(value, text);
-            }
-        }
-        other => line(text, &other.to_string()),
-    }
-}
-
-/// A file that was read, without the blanks before the numbers of its lines: they are not billed.
-fn without_padding(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        let rest = line.trim_start_matches(' ');
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let numbered = digits > 0 && rest[digits..].starts_with('→');
-        out.push_str(if numbered { rest } else { line });
-    }
-    out
+/// A version as three numbers.
+fn version(text: &str) -> Option<Version> {
+    let mut parts = text.splitn(3, '.').map(|part| {
+        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        part[..end].parse::<u32>().ok()
+    });
+    Some((parts.next()??, parts.next()??, parts.next()??))
 }

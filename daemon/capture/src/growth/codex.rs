@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
-use super::Growth;
+use super::{Growth, Hidden};
 use crate::agents::values::instant;
 
 /// Tokens around a reasoning, beside those that are billed as it: to the token in sixteen turns.
 const AROUND_REASONING: u64 = 2;
+/// How the agent tells the model that the user broke an answer off.
+const BROKEN_OFF: &str = "<turn_aborted>";
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -46,7 +48,7 @@ impl Reader {
             }
             (Some("response_item"), Some(kind)) => self.item(kind, payload),
             (Some("event_msg"), Some("token_count")) => self.figures(line, &payload["info"], found),
-            (Some("compacted"), _) => self.growth.unusual = true,
+            (Some("compacted"), _) => self.growth.hide(Hidden::Compacted),
             _ => {}
         }
     }
@@ -65,7 +67,7 @@ impl Reader {
             "function_call" | "custom_tool_call" | "local_shell_call" | "tool_search_call" => true,
             "function_call_output" | "custom_tool_call_output" | "tool_search_output" => false,
             _ => {
-                self.appended().unusual = true;
+                self.appended().hide(Hidden::Attached);
                 return;
             }
         };
@@ -78,16 +80,35 @@ impl Reader {
             self.growth.forgotten += std::mem::take(&mut self.reasoned);
         }
         let mut text = String::new();
+        let mut images = Vec::new();
         let mut plain = true;
         for part in [&item["content"], &item["output"]] {
-            plain &= texts(part, &mut text);
+            plain &= texts(part, &mut text, &mut images);
         }
         if let tools @ Value::Array(_) = &item["tools"] {
             text.push_str(&tools.to_string());
         }
         let appended = self.appended();
-        appended.unusual |= !plain;
+        if !plain {
+            appended.hide(Hidden::Attached);
+        }
+        if text.starts_with(BROKEN_OFF) {
+            appended.hide(Hidden::Interrupted);
+        }
+        appended.images.append(&mut images);
         appended.added.push(text);
+    }
+
+    /// What goes into the next call.
+    pub(super) fn next(&self, model: Option<&str>, at_ms: i64) -> Option<Growth> {
+        let last = self.last.as_ref()?;
+        let mut growth = self.growth.clone();
+        growth.added.extend_from_slice(&self.next.added);
+        growth.images.extend_from_slice(&self.next.images);
+        growth.hidden = growth.hidden.or(self.next.hidden);
+        let model = model.unwrap_or(&self.model);
+        follow(&mut growth, last, model, at_ms);
+        Some(growth)
     }
 
     /// Where something goes that comes now.
@@ -119,35 +140,55 @@ impl Reader {
         let mut growth = std::mem::take(&mut self.growth);
         self.growth = std::mem::take(&mut self.next);
         let searched = std::mem::take(&mut self.searched);
-        growth.unusual |= searched;
-        self.growth.unusual |= searched;
+        growth.inflated = searched;
+        if searched {
+            self.growth.hide(Hidden::Searched);
+        }
         self.answering = false;
         if let Some(before) = self.last.replace(call) {
-            growth.unusual |= before.model != self.model;
-            growth.model.clone_from(&self.model);
-            growth.at_ms = line["timestamp"].as_str().and_then(instant).unwrap_or(0);
-            (growth.before, growth.billed, growth.answer) = (before.prompt, prompt, before.answer);
+            let at_ms = line["timestamp"].as_str().and_then(instant).unwrap_or(0);
+            follow(&mut growth, &before, &self.model, at_ms);
+            growth.billed = prompt;
             found.push(growth);
         }
     }
 }
 
-/// Adds the texts of a content; `false` when there is something else in it.
-fn texts(content: &Value, to: &mut String) -> bool {
+/// What a conversation grew by, as a step from the call before.
+fn follow(growth: &mut Growth, before: &Call, model: &str, at_ms: i64) {
+    if before.model != model {
+        growth.hide(Hidden::Model);
+    }
+    model.clone_into(&mut growth.model);
+    growth.at_ms = at_ms;
+    (growth.before, growth.answer) = (before.prompt, before.answer);
+}
+
+/// Adds the texts and images of a content; `false` when there is something else in it.
+fn texts(content: &Value, to: &mut String, images: &mut Vec<String>) -> bool {
     match content {
         Value::String(text) => to.push_str(text),
         Value::Array(parts) => {
-            return parts
-                .iter()
-                .fold(true, |plain, part| match part["text"].as_str() {
-                    Some(text) => {
-                        to.push_str(text);
-                        plain
-                    }
-                    None => false,
-                });
+            let mut plain = true;
+            for part in parts {
+                if let Some(text) = part["text"].as_str() {
+                    to.push_str(text);
+                } else if let Some((_, data)) = part["image_url"]
+                    .as_str()
+                    .and_then(|url| url.split_once("base64,"))
+                {
+                    images.push(data.to_owned());
+                } else {
+                    plain = false;
+                }
+            }
+            return plain;
         }
-        Value::Object(fields) => return fields.get("content").is_none_or(|content| texts(content, to)),
+        Value::Object(fields) => {
+            return fields
+                .get("content")
+                .is_none_or(|content| texts(content, to, images));
+        }
         _ => {}
     }
     true

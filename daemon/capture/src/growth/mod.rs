@@ -6,12 +6,17 @@
 
 mod claude;
 mod codex;
+mod hidden;
 #[cfg(test)]
 mod tests;
+
+pub use hidden::Hidden;
 
 /// What a reminder says around the tasks, in counted tokens: some 110 were billed for most of nineteen without a task,
 /// by two models that make 1.5 of one and 15 of a block.
 const REMINDER: u64 = 64;
+/// Tokens around a thinking, beside those of its text, that are left out with it.
+const AROUND_THINKING: u64 = 12;
 
 /// A step from one call to the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,9 +41,14 @@ pub struct Growth {
     pub dropped: Vec<String>,
     /// Tokens of the same, where the provider says how many.
     pub forgotten: u64,
-    /// Something happened in between that the texts do not tell: another model, a compaction, an image. Nothing is
-    /// learned from it.
-    pub unusual: bool,
+    /// Texts of earlier calls that the agent itself leaves out from now on, with what is around them.
+    pub lost: Vec<String>,
+    /// Images that were appended, in base64.
+    pub images: Vec<String>,
+    /// Why the texts do not tell what the next prompt will be. It is known before that prompt is sent.
+    pub hidden: Option<Hidden>,
+    /// The later call's own bill is of more than its prompt, which nobody knew before. Nothing is learned from it.
+    pub inflated: bool,
 }
 
 /// A step in figures.
@@ -53,9 +63,21 @@ pub struct Measured {
     pub blocks: u64,
     /// Its bytes.
     pub bytes: u64,
+    /// Tokens that were counted of what the agent leaves out from now on, and its blocks.
+    pub lost: (u64, u64),
 }
 
 impl Growth {
+    /// Whether the bill of this step is a bill of its texts: only then there is something to learn from it.
+    pub fn teaches(&self) -> bool {
+        self.hidden.is_none() && !self.inflated && self.images.is_empty()
+    }
+
+    /// The texts do not tell all; the first reason stays.
+    fn hide(&mut self, why: Hidden) {
+        self.hidden.get_or_insert(why);
+    }
+
     /// Counts the texts. `slope` is what the model is believed to make of a thousand counted tokens.
     pub fn measure(&self, slope: u32, count: impl Fn(&str) -> u64) -> Measured {
         let sum = |texts: &[String]| texts.iter().map(|text| count(text)).sum::<u64>();
@@ -66,6 +88,7 @@ impl Growth {
             counted: sum(&self.added).saturating_add(self.reminders.saturating_mul(REMINDER)),
             blocks: self.added.len() as u64,
             bytes: bytes(&self.added),
+            lost: (sum(&self.lost), self.lost.len() as u64),
         };
         if is_whole(self.answer, said) {
             measured.known = measured.known.saturating_add(self.answer);
@@ -74,7 +97,8 @@ impl Growth {
             measured.blocks += self.said.len() as u64;
             measured.bytes += bytes(&self.said);
         }
-        let dropped = sum(&self.dropped).saturating_mul(slope.into()) / 1000;
+        let thoughts = self.dropped.iter().filter(|text| !text.is_empty()).count() as u64;
+        let dropped = sum(&self.dropped).saturating_mul(slope.into()) / 1000 + thoughts * AROUND_THINKING;
         let left_out = dropped.saturating_add(self.forgotten);
         measured.known = measured.known.saturating_sub(left_out);
         measured
@@ -105,6 +129,16 @@ impl Reader {
             "codex-rollout" => Inner::Codex(Box::default()),
             _ => return None,
         }))
+    }
+
+    /// What the conversation grew by since its last call, as it stands: what the next prompt will have besides.
+    /// `model` is the one that is asked next, if it is known; `at_ms` the present. Its bill is 0. `None`: no call was
+    /// read.
+    pub fn next(&self, model: Option<&str>, at_ms: i64) -> Option<Growth> {
+        match &self.0 {
+            Inner::Claude(reader) => reader.next(model, at_ms),
+            Inner::Codex(reader) => reader.next(model, at_ms),
+        }
     }
 
     /// Reads a line. What it cannot use it passes over.

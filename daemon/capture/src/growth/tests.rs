@@ -1,5 +1,8 @@
 //! Examples of steps and of lines that are none.
 
+mod codex;
+mod hidden;
+
 use super::*;
 
 const CLAUDE: &str = "claude-code-transcript";
@@ -45,7 +48,7 @@ fn a_call_of_many_lines_is_one_step_and_texts_are_as_the_model_sees_them() {
     assert_eq!((step.before, step.billed, step.answer), (20_000, 20_300, 61));
     assert_eq!(step.said, ["I look.", "Read\nfile_path\n/a\nb\nlimit\n7"]);
     assert_eq!(step.added, ["12→one\n    x\n3→", "content\nRules"]);
-    assert!(!step.unusual && step.at_ms > 0);
+    assert!(step.teaches() && step.at_ms > 0);
     let measured = step.measure(1_150, |text| text.len() as u64 / 3);
     assert_eq!((measured.known, measured.blocks), (20_061, 2));
     assert_eq!(
@@ -66,38 +69,6 @@ fn an_answer_of_which_only_the_beginning_was_billed_is_counted_instead() {
     );
     let measured = found[0].measure(1_150, |text| text.len() as u64 / 5);
     assert_eq!((measured.known, measured.counted), (20_000, 400));
-}
-
-#[test]
-fn what_the_texts_do_not_tell_is_unusual() {
-    let text = r#"{"type":"text","text":"Yes."}"#;
-    let first = answer("a", OPUS, 20_000, 30, text);
-    let second = answer("b", OPUS, 20_100, 30, text);
-    let other_model = answer("b", "claude-haiku-4-5", 20_100, 30, text);
-    for (between, then) in [
-        (
-            r#"{"type":"system","sessionId":"s","subtype":"compact_boundary"}"#,
-            &second,
-        ),
-        (
-            r#"{"type":"user","sessionId":"s","message":{"content":[{"type":"image"}]}}"#,
-            &second,
-        ),
-        (
-            r#"{"type":"user","sessionId":"s","message":{"content":[{"type":"text","text":"[Request interrupted by user]"}]}}"#,
-            &second,
-        ),
-        (
-            r#"{"type":"assistant","sessionId":"s","message":{"model":"<synthetic>","usage":{}}}"#,
-            &second,
-        ),
-        ("{}", &other_model),
-        ("no JSON", &other_model),
-    ] {
-        let found = read(CLAUDE, &[&first, between, then]);
-        assert!(found.len() == 1 && found[0].unusual, "{between}: {found:?}");
-    }
-    assert!(!read(CLAUDE, &[&first, "[1]", &second])[0].unusual);
 }
 
 #[test]
@@ -123,25 +94,6 @@ fn what_the_agent_tells_the_model_unasked_is_counted() {
     );
     let measured = found[0].measure(1_150, |text| text.len() as u64);
     assert_eq!((measured.counted, measured.blocks), (18 + 8 + 7 + REMINDER, 4));
-}
-
-#[test]
-fn a_file_that_a_prompt_names_is_unusual_unless_it_is_there() {
-    let text = r#"{"type":"text","text":"Yes."}"#;
-    let [first, second] = [("a", 20_000), ("b", 21_000)].map(|(id, at)| answer(id, OPUS, at, 30, text));
-    let file = r#"{"type":"attachment","sessionId":"s","attachment":{"type":"file","content":"Plan"}}"#;
-    for (prompt, unusual) in [
-        ("Follow @docs/PLAN.md, please", true),
-        ("Follow @./a.md", true),
-        ("Write to ann@example.org", false),
-        ("Put @Component() there", false),
-        ("@ @.. @/", false),
-    ] {
-        let prompt = format!(r#"{{"type":"user","sessionId":"s","message":{{"content":"{prompt}"}}}}"#);
-        let alone = read(CLAUDE, &[&first, &prompt, &second]);
-        assert_eq!(alone[0].unusual, unusual, "{prompt}");
-        assert!(!read(CLAUDE, &[&first, &prompt, file, &second])[0].unusual);
-    }
 }
 
 #[test]
@@ -201,73 +153,23 @@ fn subagents_have_conversations_of_their_own() {
 }
 
 #[test]
-fn codex_tells_the_figures_after_the_answer() {
-    let item = |payload: &str| format!(r#"{{"type":"response_item","payload":{payload}}}"#);
-    let figures = |total: u64, prompt: u64| {
+fn the_first_versions_repeat_the_tasks_whenever_they_change() {
+    let write =
+        r#"{"type":"tool_use","name":"TodoWrite","input":{"todos":[{"content":"Look","status":"pending"}]}}"#;
+    let changed = |version: &str| {
         format!(
-            r#"{{"type":"event_msg","timestamp":"2026-06-18T05:00:00.000Z","payload":{{"type":"token_count","info":{{"total_token_usage":{{"total_tokens":{total}}},"last_token_usage":{{"input_tokens":{prompt},"output_tokens":50}}}}}}}}"#
+            r#"{{"type":"user","sessionId":"s","version":"{version}","message":{{"content":[{{"type":"tool_result","content":"Todos have been modified successfully."}}]}}}}"#
         )
     };
-    let call = item(r#"{"type":"function_call","arguments":"{}"}"#);
-    let output = item(r#"{"type":"function_call_output","output":"done"}"#);
-    let lines = [
-        r#"{"type":"turn_context","payload":{"model":"gpt-5.2-codex"}}"#.to_owned(),
-        item(r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"Do it"}]}"#),
-        call.clone(),
-        output.clone(),
-        figures(1, 10_000),
-        figures(1, 10_000),
-        item(r#"{"type":"message","role":"assistant","content":[]}"#),
-        figures(2, 10_060),
-        item(r#"{"type":"message","role":"user","content":[{"type":"input_image"}]}"#),
-        call,
-        figures(3, 11_000),
-    ];
-    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let found = read(CODEX, &lines);
-    assert_eq!(found.len(), 2);
-    assert_eq!(
-        (found[0].before, found[0].billed, found[0].answer),
-        (10_000, 10_060, 50)
-    );
-    assert_eq!(
-        (&*found[0].model, found[0].added.as_slice()),
-        ("gpt-5.2-codex", &["done".to_owned()][..])
-    );
-    assert!(!found[0].unusual && found[1].unusual);
-}
-
-#[test]
-fn codex_forgets_reasoning_finds_tools_and_searches_the_web() {
-    let item = |payload: &str| format!(r#"{{"type":"response_item","payload":{payload}}}"#);
-    let figures = |total: u64, prompt: u64| {
-        format!(
-            r#"{{"type":"event_msg","timestamp":"2026-06-18T05:00:00.000Z","payload":{{"type":"token_count","info":{{"total_token_usage":{{"total_tokens":{total}}},"last_token_usage":{{"input_tokens":{prompt},"output_tokens":50,"reasoning_output_tokens":20}}}}}}}}"#
-        )
-    };
-    let user = item(r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"Go on"}]}"#);
-    let reasoning = item(r#"{"type":"reasoning","summary":[]}"#);
-    let lines = [
-        reasoning.clone(),
-        item(r#"{"type":"tool_search_call","arguments":{}}"#),
-        item(r#"{"type":"tool_search_output","tools":[{"name":"fetch"}]}"#),
-        figures(1, 10_000),
-        reasoning.clone(),
-        figures(2, 10_060),
-        user.clone(),
-        reasoning,
-        item(r#"{"type":"web_search_call"}"#),
-        figures(3, 15_000),
-        user.clone(),
-        figures(4, 10_100),
-        user,
-        figures(5, 10_150),
-    ];
-    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let found = read(CODEX, &lines);
-    assert_eq!(found[0].added, [r#"[{"name":"fetch"}]"#]);
-    let unusual: Vec<bool> = found.iter().map(|step| step.unusual).collect();
-    assert_eq!(unusual, [false, true, true, false]);
-    let forgotten: Vec<u64> = found.iter().map(|step| step.forgotten).collect();
-    assert_eq!(forgotten, [0, 2 * (20 + 2), 20 + 2, 20]);
+    for (version, texts) in [("1.0.17", 2), ("1.0.98", 1), ("", 1)] {
+        let found = read(
+            CLAUDE,
+            &[
+                &answer("a", OPUS, 20_000, 30, write),
+                &changed(version),
+                &answer("b", OPUS, 20_400, 30, CALL),
+            ],
+        );
+        assert_eq!(found[0].added.len(), texts, "{version}");
+    }
 }

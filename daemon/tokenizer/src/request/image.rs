@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use crate::model::{CLAUDE_NEWER, bare, profile};
+
 /// Most characters of base64 that are looked at for the size of an image: past any preview in its head.
 const HEAD: usize = 256 * 1024;
 
@@ -92,6 +94,24 @@ pub(crate) fn gemini(size: Size) -> u64 {
         return 258;
     }
     258 * units(size.width.into(), 768.0) * units(size.height.into(), 768.0)
+}
+
+/// What an image in base64 is billed as, by the rule of the model's vendor. `None`: its size cannot be read, or no rule is
+/// known.
+pub fn image_tokens(base64: &str, model: &str) -> Option<u64> {
+    let size = of_base64(base64)?;
+    let name = bare(model);
+    match () {
+        () if name.starts_with("claude") => Some(anthropic(size, profile(model) == CLAUDE_NEWER)),
+        () if name.starts_with("gemini") => Some(gemini(size)),
+        () if ["gpt", "o1", "o3", "o4", "codex"]
+            .iter()
+            .any(|known| name.starts_with(known)) =>
+        {
+            Some(OpenAi::of(&name).tokens(size, false))
+        }
+        () => None,
+    }
 }
 
 /// How many units of this length cover a length.
@@ -254,6 +274,20 @@ mod tests {
                 assert!(OpenAi::of(model).tokens(extreme, false) > 0, "{extreme:?}");
             }
             assert!(anthropic(extreme, true) > 0 && gemini(extreme) > 0, "{extreme:?}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_billed_by_the_rule_of_its_vendor() {
+        let png = "iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4";
+        for (model, tokens) in [
+            ("anthropic/claude-opus-4-6", Some(4)),
+            ("gemini-2.5-pro", Some(258)),
+            ("gpt-5", Some(210)),
+            ("nobody-knows-9", None),
+        ] {
+            assert_eq!(image_tokens(png, model), tokens, "{model}");
+            assert_eq!(image_tokens("AAAA", model), None);
         }
     }
 

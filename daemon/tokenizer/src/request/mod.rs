@@ -10,6 +10,8 @@ mod image;
 mod openai;
 mod schema;
 
+pub use image::image_tokens;
+
 use serde_json::Value;
 
 use crate::label::Label;
