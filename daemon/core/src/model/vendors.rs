@@ -9,6 +9,7 @@ pub(super) const VENDORS: [(&str, &[&str]); 19] = [
             "openai",
             "openai_chat",
             "openai_responses",
+            "openai-native",
             "text-completion-openai",
             "chatgpt",
             "codex",
@@ -25,7 +26,7 @@ pub(super) const VENDORS: [(&str, &[&str]); 19] = [
             "googleai",
         ],
     ),
-    ("xai", &["xai", "x-ai", "grok"]),
+    ("xai", &["xai", "x-ai", "x_ai", "grok"]),
     ("moonshotai", &["moonshotai", "moonshot", "moonshot-ai", "kimi"]),
     ("zai", &["zai", "z-ai", "z.ai", "zhipu", "zhipuai", "bigmodel"]),
     ("alibaba", &["alibaba", "dashscope", "alibaba-cloud", "qwen"]),
@@ -47,8 +48,8 @@ pub(super) const VENDORS: [(&str, &[&str]); 19] = [
 ];
 
 /// Those who pass a vendor's models on at the vendor's list price, unless the book knows better.
-pub(super) const HOSTS: [(&str, &[&str]); 15] = [
-    ("openrouter", &["openrouter"]),
+pub(super) const HOSTS: [(&str, &[&str]); 16] = [
+    ("openrouter", &["openrouter", "open_router"]),
     (
         "azure",
         &[
@@ -89,6 +90,7 @@ pub(super) const HOSTS: [(&str, &[&str]); 15] = [
             "github_copilot",
             "github-copilot",
             "copilot",
+            "copilot_chat",
             "github",
             "github-models",
         ],
@@ -103,6 +105,7 @@ pub(super) const HOSTS: [(&str, &[&str]); 15] = [
     ("kilo", &["kilo", "kilocode"]),
     ("cline", &["cline"]),
     ("roo", &["roo", "roo-code"]),
+    ("zed", &["zed", "zed.dev"]),
 ];
 
 /// Programs that run a model on the user's own machine.

@@ -170,6 +170,31 @@ fn figures_as_they_come() {
 }
 
 #[test]
+fn the_time_may_be_a_date_or_a_text() {
+    let text = r#"{\"tokensIn\":7,\"tokensOut\":1}"#;
+    let calls = |ts: &str| {
+        let said = format!(r#"[{{"ts":{ts},"say":"api_req_started","text":"{text}"}}]"#);
+        document(task::read, TASK_PATH, &said)
+    };
+    let wanted = calls("1795165320000");
+    assert_eq!(wanted.observations[0].at_ms, 1_795_165_320_000);
+    for same in [
+        r#""1795165320000""#,
+        r#""2026-11-20T09:02:00Z""#,
+        "1795165320000.0",
+    ] {
+        assert_eq!(keys(&calls(same)), keys(&wanted), "{same}");
+    }
+    for bad in ["-5", "NaN", r#""soon""#, "1e30", "{}"] {
+        assert_eq!(
+            (calls(bad).observations.len(), calls(bad).failures),
+            (0, 1),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
 fn what_is_broken_costs_only_itself() {
     let bad = [
         say(1_000, "api_req_started", r#"{"tokensIn":-1}"#),

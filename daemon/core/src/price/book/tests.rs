@@ -222,6 +222,17 @@ fn what_is_passed_on_for_nothing_costs_nothing() {
             "{host}"
         );
     }
+    // Editors' own words for who provides a model.
+    for (said, model, means) in [
+        ("zed.dev", "claude-sonnet-4-5", "anthropic"),
+        ("copilot_chat", "gpt-5", "openai"),
+        ("openai-native", "gpt-5", "openai"),
+        ("open_router", "anthropic/claude-sonnet-4.5", "openrouter"),
+        ("x_ai", "grok-4", "xai"),
+    ] {
+        assert!(cost(said, model).is_some(), "{said}");
+        assert_eq!(cost(said, model), cost(means, model), "{said}");
+    }
     assert_eq!(cost("acme", "qwen/qwen3-coder:free"), None);
     assert_eq!(cost("openrouter", "acme/free"), None);
 }
