@@ -1,8 +1,9 @@
-//! Goose: `sessions/sessions.db`, in which a row for each session holds what it has used so far.
+//! Goose: `sessions/sessions.db`, in which a row for each session holds what it has used so far. Before there was a
+//! database each session was a file of lines of which the first has the totals; the database takes those over.
 //!
 //! What was used between two looks goes to the model that is set at the second. The input includes what was read from and
 //! written to the cache, which newer versions tell besides; of older ones all of the prompt counts as sent anew. Thinking
-//! stands in the total alone. Newer versions keep a row for each call too (`usage_ledger`), of which the totals are the sum.
+//! stands in the total alone. Of sessions from before there were totals the latest call is known. Newer versions keep a row for each call too (`usage_ledger`), of which the totals are the sum.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use tokmon_core::tokens::Tokens;
 
 use super::database::{Parsed, settled};
 use super::json::{Problem, Reader};
-use super::values::{dollars, instant, subagent, total};
+use super::values::{MAX_SESSION_TOKENS, dollars, instant, subagent, total};
 use super::{Form, Format, Notes, Reading};
 use crate::roots::Places;
 use crate::sqlite::{Row, Trouble};
@@ -20,13 +21,20 @@ use crate::sqlite::{Row, Trouble};
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "goose",
-    version: 2,
+    version: 3,
     places,
-    forms: &[Form {
-        files: "sessions.db",
-        kind: "goose-database",
-        read: Reading::Database(read),
-    }],
+    forms: &[
+        Form {
+            files: "sessions.db",
+            kind: "goose-database",
+            read: Reading::Database(read),
+        },
+        Form {
+            files: "*.jsonl",
+            kind: "goose-session",
+            read: Reading::Document(former),
+        },
+    ],
 };
 
 fn places(at: &Places<'_>) -> Vec<PathBuf> {
@@ -54,7 +62,7 @@ struct Session {
 }
 
 const NEEDED: [&str; 3] = ["id", "accumulated_input_tokens", "accumulated_output_tokens"];
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 12] = [
     "accumulated_total_tokens",
     "accumulated_cost",
     "model_config_json",
@@ -64,6 +72,9 @@ const KNOWN: [&str; 9] = [
     "session_type",
     "accumulated_cache_read_tokens",
     "accumulated_cache_write_tokens",
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
 ];
 
 fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
@@ -111,28 +122,24 @@ fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
 
 fn session(row: &Row<'_>) -> Result<Session, Problem> {
     let text = |at| -> Result<String, Problem> { Ok(row.value(at)?.text().unwrap_or_default().to_owned()) };
-    let input = total(&row.value(1)?, NEEDED[1])?;
-    let output = total(&row.value(2)?, NEEDED[2])?;
-    let all = total(&row.value(3)?, KNOWN[0])?;
-    let read = total(&row.value(10)?, KNOWN[7])?.min(input);
-    let written = total(&row.value(11)?, KNOWN[8])?.min(input - read);
-    let thinking = all.saturating_sub(input.saturating_add(output));
-    // With nothing but a total there is no telling what is what.
-    let tokens = if input == 0 && output == 0 {
-        Tokens {
-            input: all,
-            ..Tokens::default()
-        }
-    } else {
-        Tokens {
-            input: input - read - written,
-            cache_read: read,
-            cache_write_5m: written,
-            output: output.saturating_add(thinking),
-            reasoning: thinking,
-            ..Tokens::default()
-        }
+    let count = |at: usize| {
+        let name = NEEDED.iter().chain(&KNOWN).nth(at).copied();
+        total(&row.value(at)?, name.unwrap_or_default())
     };
+    let sums = Sums {
+        input: count(1)?,
+        output: count(2)?,
+        all: count(3)?,
+        read: count(10)?,
+        written: count(11)?,
+    };
+    let latest = Sums {
+        input: count(12)?,
+        output: count(13)?,
+        all: count(14)?,
+        ..Sums::default()
+    };
+    let tokens = sums.or(latest).tokens();
     let config = text(5)?;
     Ok(Session {
         id: text(0)?,
@@ -144,6 +151,90 @@ fn session(row: &Row<'_>) -> Result<Session, Problem> {
         updated_ms: instant_of(&text(8)?),
         kind: text(9)?,
     })
+}
+
+/// Figures as Goose counts.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Sums {
+    input: u64,
+    output: u64,
+    all: u64,
+    read: u64,
+    written: u64,
+}
+
+impl Sums {
+    /// These, or those when these are none.
+    fn or(self, latest: Sums) -> Sums {
+        match self.input == 0 && self.output == 0 && self.all == 0 {
+            true => latest,
+            false => self,
+        }
+    }
+
+    fn tokens(self) -> Tokens {
+        let Sums {
+            input, output, all, ..
+        } = self;
+        // With nothing but a total there is no telling what is what.
+        if input == 0 && output == 0 {
+            return Tokens {
+                input: all,
+                ..Tokens::default()
+            };
+        }
+        let read = self.read.min(input);
+        let written = self.written.min(input - read);
+        let thinking = all.saturating_sub(input.saturating_add(output));
+        Tokens {
+            input: input - read - written,
+            cache_read: read,
+            cache_write_5m: written,
+            output: output.saturating_add(thinking),
+            reasoning: thinking,
+            ..Tokens::default()
+        }
+    }
+}
+
+/// Reads a session from before there was a database.
+fn former(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
+    // The database has it.
+    if notes.origin.beside("sessions.db", 1).is_some() {
+        return Ok(());
+    }
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let (mut sums, mut latest, mut project) = (Sums::default(), Sums::default(), String::new());
+    let mut reader = Reader::new(line);
+    reader.object(|reader, key| {
+        let (field, count) = match key {
+            b"accumulated_input_tokens" => (NEEDED[1], &mut sums.input),
+            b"accumulated_output_tokens" => (NEEDED[2], &mut sums.output),
+            b"accumulated_total_tokens" => (KNOWN[0], &mut sums.all),
+            b"input_tokens" => (KNOWN[9], &mut latest.input),
+            b"output_tokens" => (KNOWN[10], &mut latest.output),
+            b"total_tokens" => (KNOWN[11], &mut latest.all),
+            b"working_dir" => {
+                project = reader.plain()?;
+                return Ok(());
+            }
+            _ => return reader.skip(),
+        };
+        *count = reader.count_up_to(field, MAX_SESSION_TOKENS)?.unwrap_or(0);
+        Ok(())
+    })?;
+    reader.end()?;
+    let session = notes.origin.stem().to_owned();
+    let Some(step) = notes.since(&session, sums.or(latest).tokens(), None) else {
+        return Ok(());
+    };
+    let at_ms = notes.origin.mtime_ms.min(notes.now_ms);
+    let mut seen = notes.call(step.key, at_ms, &session, "");
+    seen.who.project = notes.names.get(&project);
+    seen.tokens = step.tokens;
+    seen.kind = CallKind::Several;
+    notes.book(seen);
+    Ok(())
 }
 
 /// The name in a model's configuration.
@@ -168,7 +259,8 @@ fn instant_of(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agents::testing::{Database, rows};
+    use crate::agents::Beside;
+    use crate::agents::testing::{self, Database, Documents, rows};
 
     const SCHEMA: &str = "CREATE TABLE sessions(id TEXT PRIMARY KEY, name TEXT NOT NULL DEFAULT '',
         session_type TEXT NOT NULL DEFAULT 'user', working_dir TEXT NOT NULL, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
@@ -240,6 +332,48 @@ mod tests {
         set(&fresh, "1500", "1200", "300", "0.25");
         fresh.run("UPDATE sessions SET accumulated_cache_read_tokens = 5000");
         assert_eq!(rows(&fresh.read()), ["20261120_1 gpt-5.4 0+300 r1200 w0"]);
+    }
+
+    #[test]
+    fn sessions_from_before_there_were_totals_and_databases() {
+        let mut database = Database::new(read, "sessions.db", SCHEMA);
+        database.run("UPDATE sessions SET total_tokens = 900, input_tokens = 700, output_tokens = 100");
+        assert_eq!(
+            rows(&database.read()),
+            ["20261120_1 gpt-5.4 700+200 r0 w0 reasoning 100"]
+        );
+        set(&database, "1000", "800", "200", "NULL");
+        assert_eq!(rows(&database.read()), ["20261120_1 gpt-5.4 100+0 r0 w0"]);
+        let line = r#"{"working_dir":"/w/app","description":"x","message_count":2,"total_tokens":900,"input_tokens":800,"output_tokens":100,"accumulated_total_tokens":1500,"accumulated_input_tokens":1200,"accumulated_output_tokens":300}"#;
+        let text = format!("{line}\n{{\"role\":\"user\",\"created\":1754043300,\"content\":[]}}\n");
+        let mut documents = Documents::new(former, "/g/sessions/20250801_101500.jsonl");
+        let found = documents.read(&text);
+        assert_eq!(rows(&found), ["20250801_101500 unknown 1200+300 r0 w0"]);
+        assert_eq!(&*found.observations[0].who.project, "/w/app");
+        assert_eq!(
+            rows(&documents.read(&text.replace(":300}", ":340}"))),
+            ["20250801_101500 unknown 0+40 r0 w0"]
+        );
+        // Copied beside itself by the same name, and with figures of the latest call alone.
+        documents.origin.path = "/backup/sessions/20250801_101500.jsonl".into();
+        assert_eq!(rows(&documents.read(&text)), [""; 0]);
+        let old = r#"{"total_tokens":900,"input_tokens":800,"output_tokens":100}"#;
+        let mut documents = Documents::new(former, "/g/sessions/s.jsonl");
+        assert_eq!(rows(&documents.read(old)), ["s unknown 800+100 r0 w0"]);
+        // The database has them.
+        documents.origin.beside = Beside(|path, _| path.ends_with("sessions/sessions.db").then(Vec::new));
+        assert_eq!(rows(&documents.read(&text)), [""; 0]);
+        for (bad, failures) in [
+            ("", 1),
+            ("{}", 0),
+            ("[]", 0),
+            (r#"{"input_tokens":-1}"#, 1),
+            (r#"{"input_tokens":1e40}"#, 1),
+            (r#"{"input_tokens":3"#, 1),
+        ] {
+            let found = testing::document(former, "/g/sessions/s.jsonl", bad);
+            assert_eq!((found.observations.len(), found.failures), (0, failures), "{bad}");
+        }
     }
 
     #[test]

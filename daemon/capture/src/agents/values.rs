@@ -227,7 +227,7 @@ pub(crate) fn dollars(value: &Value<'_>) -> Option<Pico> {
 }
 
 /// Most tokens of one session that is believed.
-const MAX_SESSION_TOKENS: u64 = 1_000 * MAX_TOKENS_PER_CALL;
+pub(crate) const MAX_SESSION_TOKENS: u64 = 1_000 * MAX_TOKENS_PER_CALL;
 
 /// What a session used so far, from a database; nothing counts as none. Negative, no number, or beyond belief: a
 /// problem that names the column.
