@@ -48,9 +48,14 @@ impl fmt::Display for Label {
             Label::Calibrated { within, observations } => {
                 write!(f, "calibrated (±{:.1} %, n = {observations})", percent(within))
             }
-            Label::Prior { below, above } if below == above => write!(f, "prior (±{:.0} %)", percent(below)),
             Label::Prior { below, above } => {
-                write!(f, "prior (−{:.0} to +{:.0} %)", percent(below), percent(above))
+                // Of a narrow band a whole percent says nothing.
+                let digits = usize::from(below.max(above) < 100);
+                let (below, above) = (percent(below), percent(above));
+                match below == above {
+                    true => write!(f, "prior (±{below:.digits$} %)"),
+                    false => write!(f, "prior (−{below:.digits$} to +{above:.digits$} %)"),
+                }
             }
         }
     }
@@ -74,7 +79,8 @@ mod tests {
             ),
             (Label::prior(100, 85, 115), "prior (±15 %)"),
             (Label::prior(1000, 850, 1200), "prior (−15 to +20 %)"),
-            (Label::prior(0, 0, 0), "prior (±0 %)"),
+            (Label::prior(1000, 996, 1012), "prior (−0.4 to +1.2 %)"),
+            (Label::prior(0, 0, 0), "prior (±0.0 %)"),
         ];
         for (label, text) in cases {
             assert_eq!(label.to_string(), text);

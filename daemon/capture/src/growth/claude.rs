@@ -58,6 +58,8 @@ struct Chain {
     /// Thinking since the last prompt of the user, and before it.
     thought: Vec<String>,
     earlier: Vec<String>,
+    /// When something was appended last, since the last call: what waits to be sent is sent then, not when somebody asks.
+    appended_at_ms: Option<i64>,
     /// The list of tasks that the model wrote last.
     tasks: String,
     /// The session was taken up again, and nothing was said in it since.
@@ -103,6 +105,12 @@ impl Reader {
         texts.append(&mut own(&chain.growth.added, added));
         let text = |key: &str| line[key].as_str().unwrap_or_default();
         self.lines.add(text("uuid"), text("parentUuid"), at, texts);
+        if kind == "user" || kind == "attachment" {
+            chain.appended_at_ms = line["timestamp"]
+                .as_str()
+                .and_then(instant)
+                .or(chain.appended_at_ms);
+        }
         if line["subtype"] == "compact_boundary" {
             self.lines.forget(at);
         }
@@ -124,6 +132,7 @@ impl Reader {
             |m| Some(m.to_owned()),
         );
         let last = chain.call.take()?;
+        let at_ms = chain.appended_at_ms.unwrap_or(at_ms);
         (last.prompt >= LEAST_PROMPT).then(|| chain.step(&last, &model.unwrap_or_default(), at_ms))
     }
 
@@ -238,6 +247,7 @@ impl Chain {
     /// What was appended since the last call.
     fn step(&mut self, last: &Call, model: &str, at_ms: i64) -> Growth {
         let mut growth = std::mem::take(&mut self.growth);
+        self.appended_at_ms = None;
         if std::mem::take(&mut self.mentions) {
             growth.hide(Hidden::File);
         }
@@ -256,7 +266,7 @@ impl Chain {
             self.earlier.clear();
         } else {
             self.earlier.append(&mut growth.dropped);
-            if at_ms - last.at_ms > LONG_REST_MS {
+            if at_ms.saturating_sub(last.at_ms) > LONG_REST_MS {
                 growth.dropped = std::mem::take(&mut self.earlier);
             }
         }

@@ -132,8 +132,8 @@ impl Reader {
     }
 
     /// What the conversation grew by since its last call, as it stands: what the next prompt will have besides.
-    /// `model` is the one that is asked next, if it is known; `at_ms` the present. Its bill is 0. `None`: no call was
-    /// read.
+    /// `model` is the one that is asked next, if it is known; `at_ms` the present, where nothing tells when it was
+    /// appended. Its bill is 0. `None`: no call was read.
     pub fn next(&self, model: Option<&str>, at_ms: i64) -> Option<Growth> {
         match &self.0 {
             Inner::Claude(reader) => reader.next(model, at_ms),

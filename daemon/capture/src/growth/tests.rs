@@ -130,6 +130,18 @@ fn after_a_long_rest_thinking_is_forgotten_by_every_model() {
     );
     let dropped: Vec<usize> = found.iter().map(|step| step.dropped.len()).collect();
     assert_eq!(dropped, [0, 2, 0]);
+    // Of what waits to be sent, the time at which it was said counts, not that at which somebody asks.
+    let said = r#"{"type":"user","sessionId":"s","timestamp":"2026-03-01T10:31:00.000Z","message":{"content":"Go on"}}"#;
+    let mut reader = Reader::new(CLAUDE).unwrap();
+    for line in [&lines[0], prompt, &lines[1], said] {
+        reader.line(line.as_bytes(), &mut Vec::new());
+    }
+    assert_eq!(reader.next(None, i64::MAX).unwrap().dropped.len(), 0);
+    let mut reader = Reader::new(CLAUDE).unwrap();
+    for line in [&lines[0], prompt, &lines[1], prompt] {
+        reader.line(line.as_bytes(), &mut Vec::new());
+    }
+    assert_eq!(reader.next(None, i64::MAX).unwrap().dropped.len(), 2);
 }
 
 #[test]
