@@ -194,6 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::observation::Confidence;
     use crate::testing::observation;
 
     fn line(path: &str, offset: u64, output: u64, at_ms: i64) -> Observation {
@@ -249,6 +250,19 @@ mod tests {
         side.who.session = "side".into();
         let got = merged(&[side.clone(), main.clone()]);
         assert_eq!((got.seen.tokens.output, &*got.seen.who.session), (5, "s"));
+        assert_eq!(got, merged(&[main, side]));
+    }
+
+    #[test]
+    fn the_end_of_a_call_in_a_sidechain_beats_a_main_line_from_before_it() {
+        let mut main = line("a", 10, 36, 1_000);
+        main.confidence = Confidence::Estimated;
+        let mut side = line("b", 10, 611, 1_000);
+        side.sidechain = true;
+        side.who.session = "side".into();
+        let got = merged(&[side.clone(), main.clone()]);
+        assert_eq!((got.seen.tokens.output, &*got.seen.who.session), (611, "s"));
+        assert_eq!(got.seen.confidence, Confidence::Reported);
         assert_eq!(got, merged(&[main, side]));
     }
 

@@ -155,10 +155,12 @@ impl Observation {
     /// The order between two records of one call: the greater one is the better one. It does not depend on
     /// which arrived first, so reading again, in another order or on another machine gives the same ledger.
     ///
-    /// Main line over sidechain, then more output, then more tokens, then the *earlier* line (copies are later),
+    /// Surer figures first: a line that was written before its call had ended is a lower bound, and the copy of it in a
+    /// sidechain may have the end. Then main line over sidechain, then more output, then more tokens, then the *earlier* line (copies are later),
     /// then the line's hash.
     pub fn rank(&self) -> Rank {
         Rank {
+            sure: self.confidence,
             main: !self.sidechain,
             output: self.tokens.answer(),
             total: self.tokens.total(),
@@ -171,6 +173,7 @@ impl Observation {
 /// See [`Observation::rank`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
+    sure: Confidence,
     main: bool,
     output: u64,
     total: u64,
