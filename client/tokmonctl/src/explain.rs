@@ -155,9 +155,9 @@ fn draw(a: &ExplainResponse, zone: &TimeZone, screen: &Screen) -> String {
     if !a.unpriced_models.is_empty() {
         let text = format!(
             "Without a known price, not in the cost: {}",
-            a.unpriced_models.join(", ")
+            show::named(&a.unpriced_models, 10)
         );
-        let text = screen.fold(&show::clean(&text), 2);
+        let text = screen.fold(&text, 2);
         out.push_str(&format!("{}\n", screen.warning(&text)));
     }
     if !a.next_page_token.is_empty() {

@@ -5,6 +5,7 @@ use tokmon_client::v1::{SourceStatus, StatusResponse};
 
 use super::machine::Machine;
 use super::{Finding, Known, Level, drift};
+use crate::show::named;
 use crate::show::number::{bytes, count, duration};
 
 /// A ledger with less room than this stops taking records soon.
@@ -230,17 +231,8 @@ fn prices(unpriced: &[String], out: &mut Vec<Finding>) {
         ));
         return;
     }
-    let named = unpriced
-        .iter()
-        .take(NAMED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    let more = match unpriced.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        n => format!(" and {n} more"),
-    };
-    let message = format!("calls without a known price: {named}{more}");
+    let named = named(unpriced, NAMED);
+    let message = format!("calls without a known price: {named}");
     out.push(finding(
         "prices",
         Level::Warning,

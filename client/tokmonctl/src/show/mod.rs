@@ -13,6 +13,8 @@ use crate::failure::Failure;
 
 /// The narrowest terminal that tables are fitted to.
 const NARROWEST: u16 = 20;
+/// Characters of a name within a sentence.
+const LONGEST_NAME: usize = 80;
 
 /// What is known of the place where the output goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,9 +147,39 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The first `most` names for a sentence, each cut where it is longer than any real one, and how many more there are.
+pub(crate) fn named(names: &[String], most: usize) -> String {
+    let cut = |name: &String| match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}…", clean(&name[..end])),
+        None => clean(name).into_owned(),
+    };
+    let shown = names.iter().take(most).map(cut).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_in_a_sentence_are_few_and_short() {
+        let names = [
+            "a\u{7}b".to_owned(),
+            "é".repeat(81),
+            "c".to_owned(),
+            "d".to_owned(),
+        ];
+        assert_eq!(named(&names[..1], 3), "a\u{fffd}b");
+        assert_eq!(
+            named(&names, 2),
+            format!("a\u{fffd}b, {}… and 2 more", "é".repeat(80))
+        );
+        assert_eq!(named(&["é".repeat(80)], 3), "é".repeat(80));
+        assert_eq!(named(&[], 3), "");
+    }
 
     #[test]
     fn control_characters_are_shown_as_such() {

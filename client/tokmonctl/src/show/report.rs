@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::number::{NONE, count, counted, dollars, instant};
 use super::table::{Column, Look, Table, figures, id, path, text};
-use super::{Screen, clean};
+use super::{Screen, clean, named};
 use crate::totals::{Report, Sum};
 
 /// The report as a table with its remarks. With a zone the last call of each row is shown.
@@ -77,16 +77,18 @@ pub(crate) fn draw(report: &Report, last_in: Option<&TimeZone>, screen: &Screen)
     out
 }
 
+/// Models that a remark names.
+const NAMED: usize = 10;
+
 /// What the reader of the table must know.
 pub(crate) fn remarks(report: &Report, screen: &Screen) -> String {
     let mut out = String::new();
     if !report.unpriced_models.is_empty() {
-        let models: Vec<_> = report.unpriced_models.iter().map(|m| clean(m)).collect();
         let calls = report.totals.unpriced_requests;
         let text = format!(
             "{} without a known price, not in the cost: {}. Set one with `tokmonctl price set`.",
             counted(calls, "call"),
-            models.join(", ")
+            named(&report.unpriced_models, NAMED)
         );
         out.push_str(&format!("{}\n", screen.warning(&screen.fold(&text, 2))));
     }
