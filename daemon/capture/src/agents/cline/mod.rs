@@ -1,9 +1,11 @@
 //! Cline and what was made from it, Roo Code and Kilo Code: extensions of VS Code and of every editor made from that,
 //! which keep a folder for each task; and Cline's own command line, which keeps sessions.
 
+mod input;
 mod model;
 mod session;
 mod task;
+mod workspace;
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +15,7 @@ use crate::roots::Places;
 /// Cline.
 pub(super) const CLINE: Format = Format {
     name: "cline",
-    version: 2,
+    version: 3,
     places: |at| {
         let mut places = storages(at, "saoudrizwan.claude-dev");
         places.push(home(at, &["CLINE_DATA_DIR"]));
@@ -25,7 +27,7 @@ pub(super) const CLINE: Format = Format {
 /// Roo Code.
 pub(super) const ROO_CODE: Format = Format {
     name: "roo-code",
-    version: 2,
+    version: 3,
     places: |at| storages(at, "rooveterinaryinc.roo-cline"),
     forms: &[TASK],
 };
@@ -33,7 +35,7 @@ pub(super) const ROO_CODE: Format = Format {
 /// Kilo Code.
 pub(super) const KILO_CODE: Format = Format {
     name: "kilo-code",
-    version: 2,
+    version: 3,
     places: |at| {
         let mut places = storages(at, "kilocode.kilo-code");
         places.push(at.home.join(".kilocode/cli/global"));

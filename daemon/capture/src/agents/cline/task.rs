@@ -1,8 +1,9 @@
 //! A task: `tasks/<id>/ui_messages.json`, a list that is rewritten whenever something is said.
 //!
-//! A request is a message whose text is JSON of its own; its figures come when the request ends. Requests that the
-//! user goes back behind are removed, and their sum stands in `deleted_api_reqs`; what of them was booked before they
-//! went is not booked again. A task is known by when it began, so that a copy of its folder under another name is the same.
+//! A request is a message whose text is JSON of its own; its figures come when the request ends (in the first versions
+//! in a message of their own). Requests that the user goes back behind are removed, and their sum stands in
+//! `deleted_api_reqs`; what of them was booked before they went is not booked again. Of a call that condensed the
+//! context nothing is known but its cost. A task is known by when it began, so that a copy of its folder under another name is the same.
 
 use std::collections::HashMap;
 
@@ -10,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use tokmon_core::id::Key;
 use tokmon_core::limits::{MAX_BESIDE_BYTES, MAX_PARSER_STATE};
 use tokmon_core::money::Pico;
-use tokmon_core::observation::CallKind;
+use tokmon_core::observation::{CallKind, Confidence};
 use tokmon_core::tokens::Tokens;
 
+use super::input::disjoint;
 use super::model::{Models, order};
+use super::workspace::Workspace;
 use crate::agents::Notes;
 use crate::agents::json::{Problem, Reader};
 use crate::agents::values::{cost, instant, subagent};
@@ -46,6 +49,20 @@ enum Kind {
     Subagents,
     /// The sum of requests that were removed.
     Removed,
+    /// A call that condensed the context.
+    Condensed,
+}
+
+impl Kind {
+    /// What it is called in keys.
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Request => "request",
+            Kind::Subagents => "subagents",
+            Kind::Removed => "removed",
+            Kind::Condensed => "condensed",
+        }
+    }
 }
 
 /// A message with figures.
@@ -66,8 +83,18 @@ struct Usage {
     counts: [u64; 4],
     cost: Option<Pico>,
     /// A version that says by whose rules it counts.
-    protocol: Option<String>,
+    protocol: bool,
     failed: bool,
+}
+
+/// What is the same for all of a task's calls.
+struct Task {
+    /// Its folder, by which the user knows it.
+    name: String,
+    /// What it is known by wherever it lies.
+    root: String,
+    models: Models,
+    workspace: Workspace,
 }
 
 /// Reads a task.
@@ -90,14 +117,31 @@ pub(super) fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
         Ok(())
     })?;
     reader.end()?;
-    let task = notes.origin.folder(1).to_owned();
+    let name = notes.origin.folder(1).to_owned();
     let conversation = notes.origin.beside(CONVERSATION, MAX_BESIDE_BYTES);
-    let models = conversation.map(|bytes| Models::read(&bytes)).unwrap_or_default();
+    let conversation = conversation.unwrap_or_default();
     let mut known: Known = serde_json::from_slice(&notes.state).unwrap_or_default();
     if known.root.is_empty() {
-        known.root = began.map_or_else(|| task.clone(), |began: i64| began.to_string());
+        known.root = began.map_or_else(|| name.clone(), |began: i64| began.to_string());
     }
-    let root = known.root.clone();
+    let task = Task {
+        root: known.root.clone(),
+        models: Models::read(notes.origin, &conversation),
+        workspace: Workspace::read(notes.origin, &conversation),
+        name,
+    };
+    for message in &mut messages {
+        if let Some(model) = task.models.at(message.at_ms) {
+            if message.model.is_empty() {
+                message.model.clone_from(&model.name);
+            }
+            if message.provider.is_empty() {
+                message.provider.clone_from(&model.provider);
+            }
+        }
+        let (counts, protocol) = (&mut message.usage.counts, message.usage.protocol);
+        disjoint(counts, protocol, &message.provider);
+    }
     known.compare(&messages);
     let mut removed = ([0; 4], Pico::ZERO);
     for message in &messages {
@@ -107,12 +151,12 @@ pub(super) fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
             }
             removed.1 += message.usage.cost.unwrap_or_default();
         } else {
-            book(message, &task, &root, &models, notes);
+            book(message, &task, notes);
         }
     }
     let last = messages.iter().rfind(|message| message.kind == Kind::Removed);
     if let Some(last) = last
-        && let Some(step) = notes.since(&format!("{root} (removed)"), tokens(removed.0), None)
+        && let Some(step) = notes.since(&format!("{} (removed)", task.root), tokens(removed.0), None)
     {
         let mut left = step.tokens;
         left.sub(&tokens(known.removed));
@@ -120,7 +164,8 @@ pub(super) fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
         unused.sub(&step.tokens);
         known.removed = counts(&unused);
         if left.total() > 0 {
-            let mut seen = notes.call(step.key, last.at_ms, &task, models.at(last.at_ms));
+            let mut seen = notes.call(step.key, last.at_ms, &task.name, &last.model);
+            task.workspace.tell(&mut seen, notes);
             seen.tokens = left;
             seen.kind = CallKind::Several;
             seen.source.offset = last.offset;
@@ -181,13 +226,22 @@ fn counts(tokens: &Tokens) -> [u64; 4] {
 
 /// When something was said, and its figures if it has any.
 fn message(reader: &mut Reader<'_>) -> Result<(Option<i64>, Option<Message>), Problem> {
-    let (mut say, mut text, mut at_ms) = (None, None, None);
+    let (mut say, mut text, mut at_ms, mut condensing) = (None, None, None, None);
     let (mut model, mut provider) = (String::new(), String::new());
     reader.object(|reader, key| {
         match key {
             b"say" => say = reader.text()?,
             b"text" => text = reader.text()?,
             b"ts" => at_ms = said_at(reader)?,
+            b"contextCondense" => {
+                reader.object(|reader, key| {
+                    match key {
+                        b"cost" => condensing = cost(reader)?,
+                        _ => reader.skip()?,
+                    }
+                    Ok(())
+                })?;
+            }
             b"modelInfo" => {
                 reader.object(|reader, key| {
                     match key {
@@ -203,20 +257,27 @@ fn message(reader: &mut Reader<'_>) -> Result<(Option<i64>, Option<Message>), Pr
         Ok(())
     })?;
     let kind = match say.as_deref() {
-        Some("api_req_started") => Kind::Request,
+        Some("api_req_started" | "api_req_finished") => Kind::Request,
         Some("subagent_usage") => Kind::Subagents,
         Some("deleted_api_reqs") => Kind::Removed,
+        Some("condense_context") if condensing.is_some_and(|cost| cost > Pico::ZERO) => Kind::Condensed,
         _ => return Ok((at_ms, None)),
     };
     let Some(said_ms) = at_ms else {
         return Err(Problem("a request without ts".into()));
     };
     let text = text.unwrap_or_default();
-    // The very first one may not be JSON yet.
-    if !text.trim_start().starts_with('{') {
+    let usage = if kind == Kind::Condensed {
+        Usage {
+            cost: condensing,
+            ..Usage::default()
+        }
+    } else if text.trim_start().starts_with('{') {
+        usage(&mut Reader::new(text.as_bytes()), kind)?
+    } else {
+        // The very first one may not be JSON yet.
         return Ok((at_ms, None));
-    }
-    let usage = usage(&mut Reader::new(text.as_bytes()), kind)?;
+    };
     let order = order(!model.is_empty(), usage.cost.is_some(), text.as_bytes());
     let message = Message {
         kind,
@@ -258,7 +319,7 @@ fn usage(reader: &mut Reader<'_>, kind: Kind) -> Result<Usage, Problem> {
                 return Ok(());
             }
             b"apiProtocol" => {
-                usage.protocol = reader.text()?.map(Into::into);
+                usage.protocol = reader.text()?.is_some();
                 return Ok(());
             }
             b"cancelReason" => {
@@ -270,42 +331,33 @@ fn usage(reader: &mut Reader<'_>, kind: Kind) -> Result<Usage, Problem> {
         usage.counts[at] = reader.count_up_to(field, most)?.unwrap_or(0);
         Ok(())
     })?;
-    let [input, _, read, written] = &mut usage.counts;
-    let cached = read.saturating_add(*written);
-    // Roo Code and its like say by whose rules they count, and count the cache into the input: always by OpenAI's, by
-    // Anthropic's in later versions. The input of earlier ones is far less than what was cached.
-    if usage.protocol.is_some() && cached > 0 && *input >= cached {
-        *input -= cached;
-    }
     Ok(usage)
 }
 
-fn book(message: &Message, task: &str, root: &str, models: &Models, notes: &mut Notes<'_>) {
+fn book(message: &Message, task: &Task, notes: &mut Notes<'_>) {
     let tokens = tokens(message.usage.counts);
     if tokens.total() == 0 && message.usage.cost.is_none() {
         return;
     }
-    let what = if message.kind == Kind::Request {
-        "request"
-    } else {
-        "subagents"
-    };
+    let said_at = message.at_ms.to_string();
+    let what = message.kind.name();
     let key = Key::new(
         Key::day_of(message.at_ms),
-        &["cline-task", notes.agent, what, root, &message.at_ms.to_string()],
+        &["cline-task", notes.agent, what, &task.root, &said_at],
     );
-    let model = if message.model.is_empty() {
-        models.at(message.at_ms)
-    } else {
-        &message.model
-    };
-    let knows_model = !model.is_empty();
-    let mut seen = notes.call(key, message.at_ms, task, model);
+    let knows_model = !message.model.is_empty();
+    let mut seen = notes.call(key, message.at_ms, &task.name, &message.model);
     if !message.provider.is_empty() {
         seen.provider = notes.names.get(&message.provider);
     }
+    task.workspace.tell(&mut seen, notes);
     if message.kind == Kind::Subagents {
         seen.place = subagent("subagents");
+        seen.kind = CallKind::Several;
+    }
+    if message.kind == Kind::Condensed {
+        // It counts with the money that it was told in.
+        (seen.kind, seen.confidence) = (CallKind::Several, Confidence::Estimated);
     }
     seen.tokens = tokens;
     seen.reported_cost = message.usage.cost;

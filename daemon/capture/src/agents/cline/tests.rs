@@ -167,6 +167,164 @@ fn figures_as_they_come() {
         &*found.observations[0].place.as_ref().unwrap().subagent,
         "subagents"
     );
+    assert_eq!(
+        found.observations[0].kind,
+        tokmon_core::observation::CallKind::Several
+    );
+}
+
+#[test]
+fn what_cline_makes_of_providers_figures() {
+    let usage = r#"{"tokensIn":5000,"tokensOut":9,"cacheReads":4000,"cacheWrites":300}"#;
+    for (provider, wanted) in [
+        ("anthropic", "5000+9 r4000 w300"),
+        ("openrouter", "5000+9 r4000 w300"),
+        ("", "5000+9 r4000 w300"),
+        ("litellm", "700+9 r4000 w300"),
+        ("openai", "1000+9 r4000 w0"),
+        ("deepseek", "5300+9 r4000 w0"),
+    ] {
+        let own = say(1_000, "api_req_started", usage).replace(
+            r#""type""#,
+            &format!(r#""modelInfo":{{"providerId":"{provider}","modelId":"m1"}},"type""#),
+        );
+        let found = document(task::read, TASK_PATH, &list(&[own]));
+        assert_eq!(rows(&found), [format!("1795160000000 m1 {wanted}")], "{provider}");
+    }
+    // In versions that do not say it with each message.
+    let mut tasks = Documents::new(task::read, TASK_PATH);
+    tasks.origin.beside = Beside(|path, _| {
+        path.ends_with("task_metadata.json").then(|| {
+            br#"{"files_in_context":[{"path":"a"}],"model_usage":[{"ts":900,"model_id":"m1","model_provider_id":"anthropic"},{"ts":90000,"model_id":"m2","model_provider_id":"openai"},{"#.to_vec()
+        })
+    });
+    let text = list(&[
+        say(1_000, "api_req_started", usage),
+        say(90_100, "api_req_started", usage),
+        say(90_200, "deleted_api_reqs", usage),
+    ]);
+    let found = tasks.read(&text);
+    assert_eq!(
+        rows(&found),
+        [
+            "1795160000000 m1 5000+9 r4000 w300",
+            "1795160000000 m2 1000+9 r4000 w0",
+            "1795160000000 m2 1000+9 r4000 w0"
+        ]
+    );
+    assert_eq!(&*found.observations[1].provider, "openai");
+}
+
+#[test]
+fn condensing_counts_with_its_cost() {
+    let condensed = |cost: &str| {
+        format!(
+            r#"{{"ts":2000,"type":"say","say":"condense_context","contextCondense":{{"summary":"s","cost":{cost},"newContextTokens":900,"prevContextTokens":90000}}}}"#
+        )
+    };
+    let found = document(
+        task::read,
+        TASK_PATH,
+        &list(&[request(1_000, 1, 1), condensed("0.25"), condensed("0")]),
+    );
+    assert_eq!(
+        rows(&found),
+        [
+            "1795160000000 unknown 1+1 r4000 w300",
+            "1795160000000 unknown 0+0 r0 w0"
+        ]
+    );
+    let call = &found.observations[1];
+    assert_eq!(call.reported_cost, tokmon_core::money::Pico::parse_usd("0.25"));
+    assert!(call.is_surer_of_money());
+    for unusable in ["-1", "null", r#""much""#] {
+        let found = document(
+            task::read,
+            TASK_PATH,
+            &list(&[condensed(unusable), request(1_000, 1, 1)]),
+        );
+        assert_eq!(
+            rows(&found),
+            ["1795160000000 unknown 1+1 r4000 w300"],
+            "{unusable}"
+        );
+    }
+}
+
+#[test]
+fn the_first_versions_told_of_the_end_of_a_request_in_a_message_of_its_own() {
+    let text = list(&[
+        say(1_000, "api_req_started", r#"{"request":"<task>x</task>"}"#),
+        say(
+            1_500,
+            "api_req_finished",
+            r#"{"tokensIn":150,"tokensOut":90,"cost":0.0041}"#,
+        ),
+    ]);
+    assert_eq!(
+        rows(&document(task::read, TASK_PATH, &text)),
+        ["1795160000000 unknown 150+90 r0 w0"]
+    );
+}
+
+#[test]
+fn where_a_task_works_and_whose_part_it_is() {
+    for (beside, name, project, part) in [
+        (
+            r##"[{"role":"user","content":"# Current Working Directory (/w/a (b)) Files\nNo files found."}]"##,
+            "api_conversation_history.json",
+            "/w/a (b)",
+            "",
+        ),
+        (
+            r##"[{"content":"# Current Workspace Directory (c:\\w\\a) Files\n"}]"##,
+            "api_conversation_history.json",
+            "c:\\w\\a",
+            "",
+        ),
+        (
+            r##"["# Current Working Directory ("##,
+            "api_conversation_history.json",
+            "",
+            "",
+        ),
+        (
+            r#"{"workspace":"/w/app","mode":"code"}"#,
+            "history_item.json",
+            "/w/app",
+            "",
+        ),
+        (
+            r#"{"workspace":"/w/app","parentTaskId":"t0","mode":"debug"}"#,
+            "history_item.json",
+            "/w/app",
+            "debug",
+        ),
+        (
+            r#"{"parentTaskId":"t0","workspace":null"#,
+            "history_item.json",
+            "",
+            "subtask",
+        ),
+    ] {
+        let mut tasks = Documents::new(task::read, TASK_PATH);
+        BESIDE.with_borrow_mut(|known| *known = (name, beside));
+        tasks.origin.beside = Beside(|path, _| {
+            BESIDE.with_borrow(|(name, text)| path.ends_with(name).then(|| text.as_bytes().to_vec()))
+        });
+        let found = tasks.read(&list(&[request(1_000, 1, 1)]));
+        let call = &found.observations[0];
+        let told = call.place.as_ref().map_or("", |place| &*place.subagent);
+        assert_eq!(
+            (&*call.who.project, told, call.sidechain),
+            (project, part, !part.is_empty())
+        );
+    }
+}
+
+thread_local! {
+    /// What lies beside a task: its name and text.
+    static BESIDE: std::cell::RefCell<(&'static str, &'static str)> = const { std::cell::RefCell::new(("", "")) };
 }
 
 #[test]
