@@ -38,6 +38,10 @@ const HELD: usize = 93;
 /// Where the sizes of bills part, in predicted tokens: a reminder of a hundred tokens is much of a short text and
 /// nothing of a long one.
 const SIZES: [f64; 3] = [120.0, 480.0, 1_920.0];
+/// Narrowest band of a text alone, in thousandths: conversations are of code more than of prose.
+const LEAST_TEXT_BAND: u32 = 120;
+/// A learned band of a text alone may have at least this width, below and above together.
+const TEXT_BAND: u32 = 500;
 /// Bytes of a token before anything was counted, in thousandths: between prose and JSON.
 const BYTES_PER_TOKEN: f64 = 3.2;
 /// How much less and more another model may bill for the same texts, in thousandths: the tokenizers of today lie between
@@ -210,6 +214,27 @@ impl Calibration {
     /// What this will be billed as.
     pub fn estimate(&self, measure: Measure) -> Estimate {
         self.within(measure, 0.0)
+    }
+
+    /// What a text alone will be billed as, without anything around it or beside it. `None`: what was learned says less
+    /// of it than what was believed before.
+    pub fn estimate_text(&self, counted: u64) -> Option<Estimate> {
+        // Large bills are of texts nearly alone; of small ones half may be what is around them.
+        let within = self.band(f64::INFINITY).max(LEAST_TEXT_BAND);
+        if !self.is_known() || within * 2 > self.prior.below.saturating_add(self.prior.above).max(TEXT_BAND) {
+            return None;
+        }
+        let tokens = self.line[0] * counted as f64;
+        let share = tokens * f64::from(within) / 1000.0;
+        Some(Estimate {
+            tokens: whole(tokens),
+            low: whole(tokens - share),
+            high: whole((tokens + share).ceil()),
+            basis: Basis::Calibrated {
+                within,
+                observations: self.observations,
+            },
+        })
     }
 
     /// What texts of which some have only so many bytes, and others were counted, will be billed as.

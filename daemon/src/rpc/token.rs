@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokmon_core::calibration::{Basis, Calibration, Known, Measure};
+use tokmon_core::calibration::{Basis, Calibration, Known};
 use tokmon_core::limits::{MAX_NAME_BYTES, MAX_TEXT_BYTES, MAX_TEXTS};
 use tokmon_core::model::normalize;
 use tokmon_proto::error::Kind;
@@ -85,14 +85,12 @@ fn counted(count: Count, learned: Option<&Calibration>) -> v1::Count {
         basis: Some(basis(count.label())),
         note: String::new(),
     };
-    let Some(learned) = learned.filter(|_| !count.exact) else {
+    let learned = learned.filter(|_| !count.exact);
+    let estimate = learned.and_then(|learned| Some((learned, learned.estimate_text(count.counted)?)));
+    let Some((learned, estimate)) = estimate else {
         wire.note = count.note.unwrap_or_default();
         return wire;
     };
-    let estimate = learned.estimate(Measure {
-        counted: count.counted,
-        blocks: 0,
-    });
     (wire.tokens, wire.low, wire.high) = (estimate.tokens, estimate.low, estimate.high);
     wire.basis = Some(basis(label(estimate.basis)));
     wire.note = format!(

@@ -9,6 +9,9 @@ use crate::show::number::count;
 use crate::show::table::{Look, Table, figures, text};
 use crate::show::{self, Screen, json as to_json};
 
+/// The sizes of what is appended.
+const SIZES: [&str; 4] = ["Tiny", "Small", "Medium", "Large"];
+
 /// Shows what was learned of a model, or of all.
 pub(super) async fn run(model: Option<&str>, context: &Context) -> Result<(), Failure> {
     let request = CalibrationsRequest {
@@ -49,40 +52,39 @@ fn draw(learned: &[Calibration], screen: &Screen) -> String {
         return "Nothing was learned yet: it needs calls from Claude Code's or Codex's own files.\n"
             .to_owned();
     }
-    let mut table = Table::new(vec![
+    let mut columns = vec![
         text("Agent", 2),
         text("Model", 0),
         figures("Bills", 0),
         figures("Slope", 0),
         figures("Block", 1),
-        text("Band, small to large", 0),
-    ]);
-    for one in learned {
-        let bands: Vec<String> = one.bands.iter().map(width).collect();
-        let look = if one.used { Look::Plain } else { Look::Warning };
-        table.row(
-            look,
-            vec![
-                one.agent.clone(),
-                one.model.clone(),
-                count(one.observations.into()),
-                format!("{:.3}", one.slope),
-                format!("{:.0}", one.per_block),
-                bands.join(" "),
-            ],
-        );
-    }
-    let mut out = table.render(screen);
-    let from: Vec<String> = learned[0]
+    ];
+    let sizes: Vec<String> = learned[0]
         .bands
         .iter()
-        .skip(1)
-        .map(|band| count(band.from_tokens))
+        .map(|band| count(typical(band.from_tokens)))
         .collect();
+    columns.extend(SIZES.map(|size| figures(size, 0)));
+    let mut table = Table::new(columns);
+    for one in learned {
+        let look = if one.used { Look::Plain } else { Look::Warning };
+        let mut row = vec![
+            one.agent.clone(),
+            one.model.clone(),
+            count(one.observations.into()),
+            format!("{:.3}", one.slope),
+            format!("{:.0}", one.per_block),
+        ];
+        let mut widths = one.bands.iter().map(width);
+        row.extend(SIZES.map(|_| widths.next().unwrap_or_default()));
+        table.row(look, row);
+    }
+    let mut out = table.render(screen);
     let how = format!(
-        "Tokens = slope × what the public encoding counts + so many for each block. Nine in ten bills of texts below \
-         {} tokens, and of larger ones, were within the bands: shares of the estimate and 60 tokens.",
-        from.join(", ")
+        "What is appended to a prompt is billed as slope × the tokens that the public encoding counts, and so many for \
+         each block. On the right, how many tokens nine in ten bills were off at most, where about {} tokens were \
+         estimated.",
+        sizes.join(", ")
     );
     out.push_str(&format!("{}\n", screen.fold(&how, 0)));
     if learned.iter().any(|one| !one.used) {
@@ -94,10 +96,20 @@ fn draw(learned: &[Calibration], screen: &Screen) -> String {
     out
 }
 
+/// An estimate in the middle of the sizes that begin there.
+fn typical(from_tokens: u64) -> u64 {
+    match from_tokens {
+        0 => 60,
+        from => from * 2,
+    }
+}
+
 fn width(band: &CalibrationBand) -> String {
+    // The band is a share of the estimate and sixty tokens.
+    let tokens = (typical(band.from_tokens) + 60) * u64::from(band.within) / 1000;
     match band.observations {
         0 => "–".to_owned(),
-        _ => format!("±{:.0}%", percent(band.within)),
+        _ => format!("±{}", count(tokens)),
     }
 }
 
@@ -130,12 +142,15 @@ mod tests {
             "claude-opus-4-6",
             "1.234",
             "31",
-            "±12% –",
+            "±14",
+            "–",
+            "Medium",
             "not go by them yet",
-            "below 120",
+            "about 60, 240 tokens",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(draw(&[], &screen).contains("Nothing was learned"));
         assert_eq!(
             as_json(&learned)["calibrations"][0]["bands"][1]["within_percent"],

@@ -98,6 +98,36 @@ fn it_learns_the_line_despite_outliers_and_its_bands_cover_every_size() {
 }
 
 #[test]
+fn a_text_alone_is_estimated_by_the_slope_and_what_large_bills_stayed_within() {
+    let mut calibration = claude();
+    assert_eq!(calibration.estimate_text(1_000), None);
+    let mut inside = (0, 0);
+    for (measure, billed) in bills(2_000) {
+        // What a reminder adds makes the band of small bills wide, and not that of a text.
+        let reminder = if measure.counted < 90 { 300 } else { 0 };
+        calibration.learn(measure, 0, billed + reminder);
+        if let Some(text) = calibration.estimate_text(measure.counted) {
+            assert!(text.low <= text.tokens && text.tokens <= text.high);
+            let alone = billed.saturating_sub(34 * measure.blocks);
+            inside = (
+                inside.0 + u32::from((text.low..=text.high).contains(&alone)),
+                inside.1 + 1,
+            );
+        }
+    }
+    assert!(inside.1 > 1_900 && inside.0 * 100 > inside.1 * 85, "{inside:?}");
+    let text = calibration.estimate_text(20).unwrap();
+    assert!(text.high < 40, "{text:?}");
+    assert_eq!(calibration.estimate_text(0).map(|text| text.high), Some(0));
+    // Bills that are all over the place say less than what was believed.
+    let mut wild = claude();
+    for (at, (measure, billed)) in (0..).zip(bills(400)) {
+        wild.learn(measure, 0, if at % 2 == 0 { billed * 3 } else { billed });
+    }
+    assert_eq!(wild.estimate_text(1_000), None);
+}
+
+#[test]
 fn an_anchor_carries_the_sum() {
     let grown = claude().estimate(Measure {
         counted: 500,
