@@ -196,8 +196,10 @@ fn usage<'a>(reader: &mut Reader<'a>) -> Result<Option<Usage<'a>>, Problem> {
         }
         Ok(())
     })?;
-    // The split is the better record where there is one; its parts are priced differently.
+    // The split is the better record where there is one; its parts are priced differently. Of models that are not
+    // Anthropic's there may be one of zeros beside a total.
     let tokens = &mut usage.tokens;
+    let split = split.filter(|parts| *parts != (0, 0));
     (tokens.cache_write_5m, tokens.cache_write_1h) = split.unwrap_or((total_written, 0));
     tokens.reasoning = tokens.reasoning.min(tokens.output);
     Ok(is_object.then_some(usage))

@@ -32,7 +32,7 @@ use crate::roots::Places;
 /// below.
 pub(super) const FORMAT: Format = Format {
     name: "claude-code",
-    version: 3,
+    version: 4,
     places,
     forms: &[Form {
         files: "**/*.jsonl",

@@ -54,21 +54,22 @@ fn a_line_is_a_call() {
     );
 }
 
+#[test]
+fn without_a_split_what_was_written_to_the_cache_is_the_total() {
+    let zeros = r#"{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0}"#;
+    for split in ["null", "{}", r#"{"ephemeral_5m_input_tokens":null}"#, zeros] {
+        let usage = format!(r#","cache_creation_input_tokens":70,"cache_creation":{split}"#);
+        let tokens = only(&line("m1", "02", "9", "null", "", &usage)).tokens;
+        assert_eq!((tokens.cache_write_5m, tokens.cache_write_1h), (70, 0), "{split}");
+    }
+}
+
 /// What one usage object means: input, output, read, 5m, 1h, searches.
 #[test]
 fn usage_as_it_comes() {
-    let none = "";
     for (usage, wanted) in [
-        (none, [6, 9, 40, 0, 0, 0]),
+        ("", [6, 9, 40, 0, 0, 0]),
         (r#","cache_creation_input_tokens":70"#, [6, 9, 40, 70, 0, 0]),
-        (
-            r#","cache_creation_input_tokens":70,"cache_creation":null"#,
-            [6, 9, 40, 70, 0, 0],
-        ),
-        (
-            r#","cache_creation_input_tokens":70,"cache_creation":{}"#,
-            [6, 9, 40, 70, 0, 0],
-        ),
         (
             r#","cache_creation_input_tokens":70,"cache_creation":{"ephemeral_5m_input_tokens":10,"ephemeral_1h_input_tokens":50}"#,
             [6, 9, 40, 10, 50, 0],
