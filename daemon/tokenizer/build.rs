@@ -1,5 +1,5 @@
-//! Writes down the vocabularies of `tiktoken-rs` as lists of tokens, and the classes of characters that its patterns
-//! name as tables that the program reads in place.
+//! Writes down the vocabularies of `tiktoken-rs` as lists of tokens and of what each is joined from, and the classes of
+//! characters that its patterns name as tables that the program reads in place.
 
 #[path = "src/layout.rs"]
 mod layout;
@@ -35,27 +35,58 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The ordinary tokens in the order of their ranks: the length in one byte, then the token. A length of 0 stands for a
-/// rank without one.
+/// The ordinary tokens in the order of their ranks: the length in one byte, in another one the length of the first of
+/// the two tokens that it is joined from, then the token. A length of 0, alone, stands for a rank without one.
 fn list(encoding: &CoreBPE) -> Result<Vec<u8>, Box<dyn Error>> {
     let special: HashSet<&[u8]> = encoding.special_tokens().into_iter().map(str::as_bytes).collect();
-    let mut list = Vec::new();
-    for rank in 0..RANKS {
-        let token = encoding.decode_bytes(&[rank]).unwrap_or_default();
-        let token = if special.contains(token.as_slice()) {
-            &[]
-        } else {
-            token.as_slice()
-        };
-        list.push(u8::try_from(token.len())?);
-        list.extend_from_slice(token);
+    let mut tokens: Vec<Vec<u8>> = (0..RANKS)
+        .map(|rank| encoding.decode_bytes(&[rank]).unwrap_or_default())
+        .collect();
+    for token in &mut tokens {
+        if special.contains(token.as_slice()) {
+            token.clear();
+        }
     }
-    let used = list
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1);
-    list.truncate(used);
+    let used = tokens.iter().rposition(|token| !token.is_empty());
+    tokens.truncate(used.map_or(0, |last| last + 1));
+    let ranks: Ranks<'_> = (0..)
+        .zip(&tokens)
+        .map(|(rank, token)| (token.as_slice(), rank))
+        .collect();
+    let mut list = Vec::new();
+    for (rank, token) in (0..).zip(&tokens) {
+        list.push(u8::try_from(token.len())?);
+        if !token.is_empty() {
+            list.push(u8::try_from(first_part(&ranks, token, rank)?)?);
+            list.extend_from_slice(token);
+        }
+    }
     Ok(list)
+}
+
+/// The rank of each token.
+type Ranks<'t> = HashMap<&'t [u8], u32>;
+
+/// The length of the first of the two tokens that merging the bytes of this one ends with, or of the token itself when
+/// it is one byte. That the counter may merge by pairs of tokens rests on what is checked here: each token comes from
+/// two of lower ranks.
+fn first_part(ranks: &Ranks<'_>, token: &[u8], rank: u32) -> Result<usize, String> {
+    let mut bounds: Vec<usize> = (0..=token.len()).collect();
+    let rank_of = |from: usize, to: usize| ranks.get(&token[from..to]).copied();
+    while bounds.len() > 3 {
+        let joined = |at: &usize| rank_of(bounds[at - 1], bounds[at + 1]);
+        let lowest = (1..bounds.len() - 1)
+            .filter_map(|at| Some((joined(&at)?, at)))
+            .min();
+        let (_, at) = lowest.ok_or_else(|| format!("{token:?} is not what its bytes merge to"))?;
+        bounds.remove(at);
+    }
+    for two in bounds.windows(2).filter(|_| token.len() > 1) {
+        if rank_of(two[0], two[1]).is_none_or(|part| part >= rank) {
+            return Err(format!("{token:?} is of a lower rank than its parts"));
+        }
+    }
+    Ok(bounds[1])
 }
 
 /// The class of every character: for each block of characters which of the different blocks it is, and those. They

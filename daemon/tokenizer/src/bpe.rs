@@ -9,9 +9,10 @@
 mod few;
 mod window;
 
-use crate::seams::{Seam, char_len};
+use crate::chars::Char;
+use crate::joins::APART;
 use crate::vocabulary::Vocabulary;
-use few::{BYTES, Bounds};
+use few::Parts;
 use window::{Merge, Span, common};
 
 /// Bytes of a window at first; doubled until neighbours can be joined.
@@ -22,71 +23,125 @@ const OVERLAP: usize = 192;
 /// Counts pieces that are no token themselves, one after the other, and reuses its memory.
 #[derive(Default)]
 pub(crate) struct Merger {
-    bounds: Bounds,
+    parts: Parts,
     merge: Merge,
     here: Vec<Span>,
     there: Vec<Span>,
 }
 
 impl Merger {
-    /// Number of tokens that the merges make of `text[start..end]`, which are whole characters.
-    pub(crate) fn count(&mut self, vocabulary: &Vocabulary, text: &[u8], start: usize, end: usize) -> u64 {
-        let seams = &vocabulary.seams;
-        let piece = &text[start..end];
+    /// Number of tokens that the merges make of `piece`, which are whole characters.
+    pub(crate) fn count(&mut self, vocabulary: &Vocabulary, piece: &[u8]) -> u64 {
         if piece.is_ascii() {
             // Words and names hardly ever fall apart, so they are not asked.
-            return match BYTES.count(vocabulary, text, start, piece.len()) {
+            self.parts.set(vocabulary, piece);
+            return match self.parts.count(&vocabulary.joins, piece.len()) {
                 Some(count) => count,
                 None => self.count_long(vocabulary, piece, WINDOW),
             };
         }
-        // Where the stretch begins, and in how many parts it is so far.
-        let (mut from, mut parts, mut total) = (0, 0, 0);
-        let (mut at, mut left) = (0, Seam::default());
-        while at < piece.len() {
-            let next = piece.len().min(at + char_len(piece[at]));
-            let right = match next < piece.len() {
-                true => seams.before(piece, next),
-                false => Seam::END,
-            };
-            let is_whole = next - at > 1 && !left.ragged & !right.ragged && seams.whole(&piece[at..next]);
-            let mut part = if is_whole { next } else { at + 1 };
-            loop {
-                let apart = match part < next {
-                    true => seams.before(piece, part).apart,
-                    false => right.apart,
-                };
-                if !apart || parts > 0 {
-                    parts = self.bounds.push(parts, part - from);
-                }
-                if apart {
-                    total += match parts {
-                        0 => 1,
-                        _ => self.count_stretch(vocabulary, text, parts, start + from, start + part),
-                    };
-                    (from, parts) = (part, 0);
-                }
-                if part == next {
-                    break;
-                }
-                part += 1;
-            }
-            (left, at) = (right, next);
-        }
-        total
+        self.count_chars(vocabulary, piece)
     }
 
+    /// The same from characters: those that are whole before anything reaches across their ends, and the bytes of others.
+    fn count_chars(&mut self, vocabulary: &Vocabulary, piece: &[u8]) -> u64 {
+        let Vocabulary {
+            single,
+            chars,
+            seams,
+            joins,
+            ..
+        } = vocabulary;
+        // Where the stretch begins, in how many parts it is so far, and the tokens of those before it.
+        let (mut from, mut parts, mut total) = (0, 0, 0);
+        let (mut char, mut end) = chars.at(piece, 0);
+        let (mut next, mut next_end) = chars.at(piece, end);
+        let (mut start, mut rank, mut torn) = (0, char.rank(), false);
+        if next.torn_by_blank(char) {
+            // So begins a word of many scripts.
+            let spaced = chars.spaced(&piece[end..next_end]);
+            let (third, third_end) = chars.at(piece, next_end);
+            if spaced.is_token() && !spaced.torn_by_next(third) {
+                (char, start, rank) = (next.whole(), end, spaced.rank());
+                end = next_end;
+                (next, next_end) = (third, third_end);
+            }
+        }
+        // What the last part and this character join to, if that is known already.
+        let mut joined = None;
+        loop {
+            let (third, third_end) = chars.at(piece, next_end);
+            let next_torn = next.torn_by_last(char);
+            let is_whole = char.is_token() & !torn & !char.torn_by_next(next);
+            let next_is_whole = next.is_token() & !next_torn & !next.torn_by_next(third);
+            let mut next_joined = None;
+            let apart = if end == piece.len() || !char.meets(next) {
+                true
+            } else if is_whole & next_is_whole & !char.is_ascii_with(next) {
+                !chars.together(char, next)
+            } else {
+                seams.apart(piece, end)
+            };
+            if apart & (parts == 0) {
+                total += self.count_char(vocabulary, char, &piece[start..end]);
+                from = end;
+            } else if is_whole {
+                let joined = joined.unwrap_or_else(|| self.parts.joined(joins, parts, rank));
+                parts = self.parts.push(parts, joined, rank);
+                if next_is_whole & !apart {
+                    next_joined = Some(match char.is_ascii_with(next) && rank == char.rank() {
+                        true => vocabulary.pair(piece[end - 1], piece[end]),
+                        false => joins.of(rank, next.rank()),
+                    });
+                }
+            } else {
+                for at in start..end {
+                    let rank = single[usize::from(piece[at])];
+                    let joined = match at > start {
+                        true => vocabulary.pair(piece[at - 1], piece[at]),
+                        false => self.parts.joined(joins, parts, rank),
+                    };
+                    parts = self.parts.push(parts, joined, rank);
+                    if at + 1 < end && seams.apart(piece, at + 1) {
+                        total += self.count_stretch(vocabulary, &piece[from..=at], parts);
+                        (from, parts) = (at + 1, 0);
+                    }
+                }
+            }
+            if apart && parts > 0 {
+                total += self.count_stretch(vocabulary, &piece[from..end], parts);
+                (from, parts) = (end, 0);
+            }
+            if end == piece.len() {
+                return total;
+            }
+            (start, end, char, rank, torn) = (end, next_end, next, next.rank(), next_torn);
+            (next, next_end, joined) = (third, third_end, next_joined);
+        }
+    }
+
+    /// The tokens of a character that nothing is joined with.
     #[inline(always)]
-    fn count_stretch(
-        &mut self,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        parts: usize,
-        start: usize,
-        end: usize,
-    ) -> u64 {
-        let count = self.bounds.count(vocabulary, text, start, parts);
-        count.unwrap_or_else(|| self.count_long(vocabulary, &text[start..end], WINDOW))
+    fn count_char(&mut self, vocabulary: &Vocabulary, figure: Char, char: &[u8]) -> u64 {
+        let joins = |at: usize| u64::from(vocabulary.pair(char[at], char[at + 1]) != APART);
+        let is_token = u64::from(figure.is_token());
+        // Without branches: of random text nobody foresees where they go.
+        match char.len() {
+            3 => 3 - (joins(0) | joins(1)) - is_token,
+            4 if is_token == 0 && joins(0) | joins(1) | joins(2) != 0 => {
+                self.parts.set(vocabulary, char);
+                self.count_stretch(vocabulary, char, 4)
+            }
+            _ if is_token != 0 => 1,
+            len => len as u64,
+        }
+    }
+
+    /// The tokens of a stretch that is in so many parts.
+    #[inline(always)]
+    fn count_stretch(&mut self, vocabulary: &Vocabulary, stretch: &[u8], parts: usize) -> u64 {
+        let count = self.parts.count(&vocabulary.joins, parts);
+        count.unwrap_or_else(|| self.count_long(vocabulary, stretch, WINDOW))
     }
 
     #[inline(never)]
@@ -163,7 +218,7 @@ mod tests {
         let mut agree = |vocabulary: &Vocabulary, text: &str| {
             let piece = text.as_bytes();
             let bytes = merger.count_in_windows(vocabulary, piece, piece.len());
-            let stretches = merger.count(vocabulary, piece, 0, piece.len());
+            let stretches = merger.count(vocabulary, piece);
             assert_eq!(Some(stretches as usize), bytes, "{text}");
         };
         for text in [

@@ -7,7 +7,6 @@ use crate::Encoding;
 use crate::blocks::{Blocks, SHORTEST};
 use crate::bpe::Merger;
 use crate::encoding::Tables;
-use crate::keys::NONE;
 use crate::memo::Memo;
 use crate::scan::{Cl100k, Gpt2, O200k, Scan};
 use crate::vocabulary::{LONGEST, Vocabulary};
@@ -16,7 +15,7 @@ use crate::vocabulary::{LONGEST, Vocabulary};
 const MOST_THREADS: usize = 4;
 /// From this many bytes on, a batch is counted by several threads.
 const BATCH_BYTES: usize = 256 * 1024;
-/// Most sets of working memory that are kept for the next count, half a megabyte each.
+/// Most sets of working memory that are kept for the next count, a quarter of a megabyte each.
 const MOST_KEPT: usize = MOST_THREADS;
 
 /// Pieces of fewer bytes are merged as quickly as they would be remembered.
@@ -187,16 +186,16 @@ fn piece(work: &mut Work, vocabulary: &Vocabulary, text: &[u8], start: usize, en
     let Work { memo, merger } = work;
     // What falls apart at once is no token; it is random, so it does not come again, and is merged as quickly as it would
     // be remembered.
-    if vocabulary.seams.soon(&text[start..end]) {
-        return merger.count(vocabulary, text, start, end);
+    if text[start] >= 0x80 && vocabulary.chars.apart_soon(&text[start..end]) {
+        return merger.count(vocabulary, &text[start..end]);
     }
-    if vocabulary.rank(text, start, end) != NONE {
+    if vocabulary.has(text, start, end) {
         return 1;
     }
     if end - start < SHORTEST_KEPT {
-        return merger.count(vocabulary, text, start, end);
+        return merger.count(vocabulary, &text[start..end]);
     }
-    memo.get(text, start, end, || merger.count(vocabulary, text, start, end))
+    memo.get(text, start, end, || merger.count(vocabulary, &text[start..end]))
 }
 
 fn count<S: Scan>(work: &mut Work, vocabulary: &Vocabulary, text: &str, limit: u64) -> Option<u64> {

@@ -1,7 +1,5 @@
 //! Where a token is looked for, by its bytes.
 
-/// Stands for "no token".
-pub(crate) const NONE: u32 = u32::MAX;
 const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
 
 /// Three to seven bytes as one number: the length is in the highest byte.

@@ -6,11 +6,13 @@
 
 mod blocks;
 mod bpe;
+mod chars;
 mod classes;
 mod counter;
 mod encoding;
 #[cfg(test)]
 mod exactness;
+mod joins;
 mod keys;
 mod label;
 mod layout;

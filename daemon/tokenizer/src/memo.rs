@@ -3,11 +3,11 @@
 /// Places; a piece has one.
 const PLACES: usize = 8192;
 /// Bytes of a place: the length of the piece, its tokens, the piece.
-const PLACE: usize = 64;
+const PLACE: usize = 32;
 /// Longest piece that is kept.
 const LONGEST: usize = PLACE - 2;
 
-/// Half a megabyte that forgets by being written over. It is exact: the piece itself is compared.
+/// A quarter of a megabyte that forgets by being written over. It is exact: the piece itself is compared.
 pub(crate) struct Memo {
     // One stretch of zeros: the system gives its memory only where something is written.
     bytes: Vec<u8>,

@@ -1,176 +1,139 @@
 //! Merging stretches that are so short that all of their parts are looked through for each merge.
 
-use crate::keys::NONE;
+use crate::joins::{APART, Joins};
 use crate::vocabulary::Vocabulary;
 
-/// Most parts of such a stretch, and most bytes.
+/// Most parts of such a stretch.
 pub(super) const MOST_PARTS: usize = 128;
-const MOST_BYTES: usize = 255;
-/// Up to so many parts they move together instead of keeping their places.
-const FEW: usize = 24;
 /// Bits of a key that tell the place, below those that tell the rank.
-const PLACE_BITS: u32 = 7;
+const PLACE_BITS: u32 = MOST_PARTS.ilog2();
 /// Comes after all ranks.
 const NO_KEY: i32 = i32::MAX;
+/// No key of two that join is as high.
+const LEAST_APART: i32 = (APART << PLACE_BITS).cast_signed();
 
-/// Where the parts of a stretch begin that merging starts with, from the beginning of the stretch, and where the last
-/// one ends.
-pub(super) struct Bounds([u8; MOST_PARTS + 1]);
+/// The parts of a stretch that merging starts with.
+pub(super) struct Parts {
+    /// The rank of each.
+    ranks: [u32; MOST_PARTS],
+    /// What it and the next one join to, and its place.
+    keys: [i32; MOST_PARTS],
+}
 
-impl Default for Bounds {
-    fn default() -> Bounds {
-        Bounds([0; MOST_PARTS + 1])
+impl Default for Parts {
+    fn default() -> Parts {
+        Parts {
+            ranks: [0; MOST_PARTS],
+            keys: [NO_KEY; MOST_PARTS],
+        }
     }
 }
 
-/// Each byte is a part.
-pub(super) static BYTES: Bounds = Bounds(bytes());
-
-const fn bytes() -> [u8; MOST_PARTS + 1] {
-    let mut bounds = [0; MOST_PARTS + 1];
-    let mut at = 0;
-    while at < bounds.len() {
-        bounds[at] = at as u8;
-        at += 1;
-    }
-    bounds
-}
-
-impl Bounds {
-    /// One more part than so many, up to so many bytes from the beginning, and how many they are then: more than there
-    /// may be, once they are too many or too long.
+impl Parts {
+    /// Sets the part behind so many, and what it and the one before it join to, and says how many they are then: more
+    /// than there may be, once they are too many.
     #[inline(always)]
-    pub(super) fn push(&mut self, parts: usize, end: usize) -> usize {
-        match self.0.get_mut(parts + 1) {
-            Some(bound) if end <= MOST_BYTES => {
-                *bound = end as u8;
-                parts + 1
-            }
-            _ => MOST_PARTS + 1,
+    pub(super) fn push(&mut self, parts: usize, joined: u32, rank: u32) -> usize {
+        let Some(place) = self.ranks.get_mut(parts) else {
+            return MOST_PARTS + 1;
+        };
+        *place = rank;
+        if let Some(last) = parts.checked_sub(1) {
+            self.keys[last] = key(joined, last);
+        }
+        parts + 1
+    }
+
+    /// What the last of so many parts and this one join to.
+    #[inline(always)]
+    pub(super) fn joined(&self, joins: &Joins, parts: usize, rank: u32) -> u32 {
+        let last = parts.checked_sub(1).and_then(|last| self.ranks.get(last));
+        last.map_or(APART, |last| joins.of(*last, rank))
+    }
+
+    /// Sets the bytes of a piece as parts; of too many, only as many as there may be.
+    #[inline(always)]
+    pub(super) fn set(&mut self, vocabulary: &Vocabulary, piece: &[u8]) {
+        for (place, byte) in self.ranks.iter_mut().zip(piece) {
+            *place = vocabulary.single[usize::from(*byte)];
+        }
+        for (at, (place, two)) in self.keys.iter_mut().zip(piece.windows(2)).enumerate() {
+            *place = key(vocabulary.pair(two[0], two[1]), at);
         }
     }
 
-    /// The tokens of the stretch that begins at `start` and has so many parts; `None` when it is too long.
+    /// The tokens that the first so many parts merge to; `None` when there are not so many.
     #[inline(always)]
-    pub(super) fn count(
-        &self,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        start: usize,
-        parts: usize,
-    ) -> Option<u64> {
-        let rank = |from: usize, to: usize| {
-            let at = |part: usize| start + usize::from(self.0[part]);
-            vocabulary.rank(text, at(from), at(to))
-        };
+    pub(super) fn count(&mut self, joins: &Joins, parts: usize) -> Option<u64> {
         Some(match parts {
             ..=1 => parts as u64,
-            2 => 1 + u64::from(rank(0, 2) == NONE),
-            // Two of them may join, and then all three.
-            3 if rank(0, 2) == NONE && rank(1, 3) == NONE => 3,
-            3 => 1 + u64::from(rank(0, 3) == NONE),
-            4..=FEW => self.merge_few(vocabulary, text, start, parts),
-            25..=32 => self.merge::<32>(vocabulary, text, start, parts),
-            33..=64 => self.merge::<64>(vocabulary, text, start, parts),
-            65..=MOST_PARTS => self.merge::<MOST_PARTS>(vocabulary, text, start, parts),
+            2 => 1 + u64::from(self.keys[0] >= LEAST_APART),
+            3 => self.merge_three(joins),
+            4..=8 => self.merge::<8>(joins, parts),
+            9..=16 => self.merge::<16>(joins, parts),
+            17..=32 => self.merge::<32>(joins, parts),
+            33..=64 => self.merge::<64>(joins, parts),
+            65..=MOST_PARTS => self.merge::<MOST_PARTS>(joins, parts),
             _ => return None,
         })
     }
 
-    /// As [`Bounds::merge`], for so few parts that it is quicker to move them together than to look at all places.
-    #[inline(never)]
-    fn merge_few(&self, vocabulary: &Vocabulary, text: &[u8], start: usize, mut parts: usize) -> u64 {
-        // Of each part together with the next one; the last one has none.
-        let mut ranks = [NONE; FEW];
-        let mut bounds = [0_u8; FEW + 1];
-        bounds.copy_from_slice(&self.0[..=FEW]);
-        for at in 0..parts.min(FEW) - 1 {
-            let (from, to) = (
-                start + usize::from(bounds[at]),
-                start + usize::from(bounds[at + 2]),
-            );
-            ranks[at] = match to - from {
-                2 => vocabulary.pair(text, from),
-                _ => vocabulary.rank(text, from, to),
-            };
+    #[inline(always)]
+    fn merge_three(&self, joins: &Joins) -> u64 {
+        let ([first, _, last, ..], [left, right, ..]) = (&self.ranks, &self.keys);
+        if left.min(right) >= &LEAST_APART {
+            return 3;
         }
-        loop {
-            let (mut lowest, mut at) = (NONE, 0);
-            for (index, rank) in ranks[..parts - 1].iter().enumerate() {
-                if *rank < lowest {
-                    (lowest, at) = (*rank, index);
-                }
-            }
-            if lowest == NONE {
-                return parts as u64;
-            }
-            bounds.copy_within(at + 2..=parts, at + 1);
-            ranks.copy_within(at + 2..parts, at + 1);
-            parts -= 1;
-            let rate = |at: usize| match at + 1 < parts {
-                true => vocabulary.rank(
-                    text,
-                    start + usize::from(bounds[at]),
-                    start + usize::from(bounds[at + 2]),
-                ),
-                false => NONE,
-            };
-            ranks[at] = rate(at);
-            if let Some(before) = at.checked_sub(1) {
-                ranks[before] = rate(before);
-            }
-        }
+        let joined = match left < right {
+            true => joins.of((left >> PLACE_BITS).cast_unsigned(), *last),
+            false => joins.of(*first, (right >> PLACE_BITS).cast_unsigned()),
+        };
+        1 + u64::from(joined == APART)
     }
 
-    /// Joins the two neighbours whose union has the lowest rank, leftmost first, until there are none.
+    /// Joins the two neighbours that become the token of the lowest rank, leftmost first, until there are none.
     ///
-    /// Parts keep their numbers, the joined one that of its first. The rank of a part together with the next one and its
-    /// number are one figure, so that the least of these, which processors find without a branch, tells both.
+    /// Parts keep their places, the joined one that of its first. The rank of a part together with the next one and its
+    /// place are one figure, so that the least of these, which processors find without a branch, tells both.
     #[inline(never)]
-    fn merge<const MOST: usize>(
-        &self,
-        vocabulary: &Vocabulary,
-        text: &[u8],
-        start: usize,
-        mut parts: usize,
-    ) -> u64 {
-        const { assert!(MOST <= MOST_PARTS && MOST <= 1 << PLACE_BITS) };
+    fn merge<const MOST: usize>(&mut self, joins: &Joins, mut parts: usize) -> u64 {
+        const { assert!(MOST <= MOST_PARTS && MOST.is_power_of_two()) };
         let len = parts;
-        let bound = |at: usize| start + usize::from(self.0[at % (MOST_PARTS + 1)]);
-        let mut keys = [NO_KEY; MOST];
+        let (Some(ranks), Some(keys)) = (
+            self.ranks.first_chunk_mut::<MOST>(),
+            self.keys.first_chunk_mut::<MOST>(),
+        ) else {
+            return parts as u64;
+        };
+        for key in &mut keys[len - 1..] {
+            *key = NO_KEY;
+        }
         let (mut next, mut before) = ([0_u8; MOST], [0_u8; MOST]);
-        for at in 0..len.min(MOST) {
+        for at in 0..MOST {
             next[at] = at as u8 + 1;
             before[at] = (at as u8).wrapping_sub(1);
-            if at + 1 < len {
-                let (from, to) = (bound(at), bound(at + 2));
-                let rank = match to - from {
-                    2 => vocabulary.pair(text, from),
-                    _ => vocabulary.rank(text, from, to),
-                };
-                keys[at] = key(rank, at);
-            }
         }
         loop {
-            let lowest = least(&keys);
-            if lowest == NO_KEY {
+            let lowest = least(keys);
+            if lowest >= LEAST_APART {
                 return parts as u64;
             }
             parts -= 1;
             let at = lowest as usize % MOST;
+            let joined = (lowest >> PLACE_BITS).cast_unsigned();
             let right = usize::from(next[at]) % MOST;
             let end = usize::from(next[right]);
+            ranks[at] = joined;
             next[at] = end as u8;
             keys[right] = NO_KEY;
             keys[at] = NO_KEY;
             if end < len {
                 before[end % MOST] = at as u8;
-                let beyond = usize::from(next[end % MOST]);
-                keys[at] = key(vocabulary.rank(text, bound(at), bound(beyond)), at);
+                keys[at] = key(joins.of(joined, ranks[end % MOST]), at);
             }
             if at > 0 {
                 let left = usize::from(before[at]) % MOST;
-                keys[left] = key(vocabulary.rank(text, bound(left), bound(end)), left);
+                keys[left] = key(joins.of(ranks[left], joined), left);
             }
         }
     }
@@ -178,11 +141,7 @@ impl Bounds {
 
 #[inline(always)]
 fn key(rank: u32, at: usize) -> i32 {
-    match rank {
-        NONE => NO_KEY,
-        // A rank has 18 bits.
-        rank => (rank << PLACE_BITS | at as u32).cast_signed(),
-    }
+    (rank << PLACE_BITS | at as u32).cast_signed()
 }
 
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! Merging a window of a long stretch, and where two windows have a token in common.
 
-use crate::keys::NONE;
+use crate::joins::{APART, Joins};
 use crate::vocabulary::Vocabulary;
 
 /// First token from `here[first..]` on that `there` has at the same place.
@@ -43,6 +43,8 @@ pub(super) struct Merge {
     len: usize,
     before: Vec<u32>,
     end: Vec<u32>,
+    /// Which token a part is.
+    ranks: Vec<u32>,
     /// Rank of a part together with the next one, and its place in the block; whole blocks.
     keys: Vec<i32>,
     /// The lowest rank of each block, and the number of the block as far as it fits.
@@ -58,13 +60,16 @@ impl Merge {
         self.len = bytes.len();
         self.before.clear();
         self.end.clear();
+        self.ranks.clear();
         self.keys.clear();
-        let len = u32::try_from(bytes.len()).unwrap_or(NONE);
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         self.before.extend((0..len).map(|at| at.wrapping_sub(1)));
         self.end.extend(1..=len);
-        let pairs = 0..bytes.len().saturating_sub(1);
+        let single = bytes.iter().map(|byte| vocabulary.single[usize::from(*byte)]);
+        self.ranks.extend(single);
+        let pairs = bytes.windows(2).enumerate();
         self.keys
-            .extend(pairs.map(|at| key(vocabulary.pair(bytes, at), PLACE_BITS, at % BLOCK)));
+            .extend(pairs.map(|(at, two)| key(vocabulary.pair(two[0], two[1]), PLACE_BITS, at % BLOCK)));
         self.keys.resize(bytes.len().next_multiple_of(BLOCK), NO_KEY);
         let blocks = self.keys.len() / BLOCK;
         self.beyond = (blocks.max(1).next_power_of_two().ilog2()).saturating_sub(BLOCK_BITS);
@@ -75,14 +80,15 @@ impl Merge {
             let right = self.end[left] as usize;
             let end = self.end[right];
             self.end[left] = end;
+            self.ranks[left] = (self.keys[left] >> PLACE_BITS).cast_unsigned();
             self.keys[right] = NO_KEY;
             if let Some(before) = self.before.get_mut(end as usize) {
                 *before = left as u32;
             }
-            self.rate(vocabulary, bytes, left);
+            self.rate(&vocabulary.joins, left);
             let before = self.before[left];
-            if before != NONE {
-                self.rate(vocabulary, bytes, before as usize);
+            if before != u32::MAX {
+                self.rate(&vocabulary.joins, before as usize);
                 if before as usize / BLOCK != left / BLOCK {
                     self.review(before as usize / BLOCK);
                 }
@@ -109,10 +115,9 @@ impl Merge {
 
     /// Looks up what the part at `at` and the next one would become.
     #[inline]
-    fn rate(&mut self, vocabulary: &Vocabulary, bytes: &[u8], at: usize) {
-        let middle = self.end[at] as usize;
-        self.keys[at] = match self.end.get(middle) {
-            Some(end) => key(vocabulary.rank(bytes, at, *end as usize), PLACE_BITS, at % BLOCK),
+    fn rate(&mut self, joins: &Joins, at: usize) {
+        self.keys[at] = match self.ranks.get(self.end[at] as usize) {
+            Some(next) => key(joins.of(self.ranks[at], *next), PLACE_BITS, at % BLOCK),
             None => NO_KEY,
         };
     }
@@ -147,7 +152,7 @@ impl Merge {
 #[inline]
 fn key(rank: u32, bits: u32, place: usize) -> i32 {
     match rank {
-        NONE => NO_KEY,
+        APART => NO_KEY,
         rank => (rank << bits | place as u32).cast_signed(),
     }
 }
