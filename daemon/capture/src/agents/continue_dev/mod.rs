@@ -1,8 +1,9 @@
-//! Continue: `sessions/<id>.json`, in newer versions with what was used ([`session`]), and `dev_data`, where each call is
-//! told of by an estimate that its own tokenizer made, in a database and in lines.
+//! Continue: `sessions/<id>.json`, where its command line keeps what was used ([`session`]), and `dev_data`, where the
+//! editors' extensions tell of each call by an estimate that their own tokenizer made, in a database and in lines.
 //!
-//! From the first session on whose figures are known, the estimates are passed over: they tell of the same calls. The
-//! two kinds of `dev_data` tell the same, one of them in whole seconds, so a call is known by its second and figures.
+//! The extensions keep no figures in sessions, and the command line writes no `dev_data`: no call is in both. The two kinds
+//! of `dev_data` tell the same, the database in whole seconds, which may be those before or after; so from the first line
+//! on only the lines count.
 
 mod session;
 
@@ -25,7 +26,7 @@ use crate::sqlite::{Row, Trouble};
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "continue",
-    version: 2,
+    version: 3,
     places,
     forms: &[
         // The list of all sessions, which holds no figures.
@@ -59,44 +60,37 @@ fn places(at: &Places<'_>) -> Vec<PathBuf> {
     ]
 }
 
-/// How much of the list of sessions, and of a session, is looked at for figures.
-const LOOK_BYTES: usize = 1024 * 1024;
-/// The sessions that are looked at for figures: the latest.
-const LOOK_SESSIONS: usize = 3;
+/// The lines of the versions that there have been, beside the database.
+const LINES: [&str; 2] = ["0.1.0/tokensGenerated.jsonl", "0.2.0/tokensGenerated.jsonl"];
+/// How much of them is read for the first one, in bytes.
+const MAX_LINE: usize = 64 * 1024;
+/// How far apart the two may put one call, milliseconds: a second, cut off, and what it takes to write.
+const APART_MS: i64 = 2_000;
 
 type Text<'a> = Option<Cow<'a, str>>;
 
-/// When the first of the latest sessions began whose figures are known; `None`: none of them.
-fn exact_from(origin: &Origin) -> Option<i64> {
-    let up = "../".repeat(origin.below("dev_data").len());
-    let list = origin.beside(&format!("{up}sessions/sessions.json"), LOOK_BYTES)?;
-    let mut sessions: Vec<(i64, String)> = Vec::new();
-    drop(Reader::new(&list).array(|reader| {
-        let (mut id, mut created) = (None, None);
-        reader.object(|reader, key| {
+/// When the first line was written; `None`: there are no lines.
+fn lines_from(origin: &Origin) -> Option<i64> {
+    let first = |name: &&str| {
+        let bytes = origin.beside(name, MAX_LINE)?;
+        let line = bytes.split(|byte| *byte == b'\n').next()?;
+        let mut at_ms = None;
+        let read = Reader::new(line).object(|reader, key| {
             match key {
-                b"sessionId" => id = reader.text()?.map(Cow::into_owned),
-                b"dateCreated" => created = moment(reader)?.or(created),
+                b"timestamp" => at_ms = moment(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
-        })?;
-        sessions.extend(created.zip(id.filter(|id| !id.contains(['/', '\\']))));
-        Ok(())
-    }));
-    sessions.sort();
-    let latest = sessions.len().saturating_sub(LOOK_SESSIONS);
-    let has_figures = |id: &str| {
-        let bytes = origin.beside(&format!("{up}sessions/{id}.json"), LOOK_BYTES);
-        bytes.is_some_and(|bytes| memchr::memmem::find(&bytes, b"\"promptTokens\"").is_some())
+        });
+        read.ok().and(at_ms)
     };
-    let exact = sessions[latest..].iter().find(|(_, id)| has_figures(id));
-    exact.map(|(created, _)| *created)
+    LINES.iter().filter_map(first).min()
 }
 
-/// An estimate of one call.
+/// An estimate of one call. `known_by`: what tells it from others of the same figures.
 fn estimate(
     at_ms: Option<i64>,
+    known_by: &str,
     model: &str,
     provider: &str,
     tokens: Tokens,
@@ -104,10 +98,9 @@ fn estimate(
     names: &mut Names,
 ) -> Observation {
     let figures = format!("{} {}", tokens.input, tokens.output);
-    let second = at_ms.map_or(0, |at_ms| at_ms.div_euclid(1_000));
     let key = Key::new(
         at_ms.map_or(0, Key::day_of),
-        &["continue-estimate", &second.to_string(), model, &figures],
+        &["continue-estimate", known_by, model, &figures],
     );
     let at_ms = at_ms.unwrap_or(origin.mtime_ms);
     let mut seen = origin.call(names, FORMAT.name, key, at_ms, "dev_data", model);
@@ -123,12 +116,10 @@ fn estimate(
 struct Parser {
     origin: Origin,
     names: Names,
-    exact_from: Option<i64>,
 }
 
 fn open(_: &[u8], origin: Origin) -> Box<dyn LineParser> {
     Box::new(Parser {
-        exact_from: exact_from(&origin),
         names: Names::default(),
         origin,
     })
@@ -151,14 +142,13 @@ impl LineParser for Parser {
             Ok(())
         })?;
         reader.end()?;
-        let told_exactly = self
-            .exact_from
-            .is_some_and(|from| at_ms.is_some_and(|at_ms| at_ms >= from));
-        if tokens.total() == 0 || told_exactly {
+        if tokens.total() == 0 {
             return Ok(());
         }
         let (model, provider) = (model.unwrap_or_default(), provider.unwrap_or_default());
-        let mut seen = estimate(at_ms, &model, &provider, tokens, &self.origin, &mut self.names);
+        let known_by = at_ms.unwrap_or_default().to_string();
+        let (origin, names) = (&self.origin, &mut self.names);
+        let mut seen = estimate(at_ms, &known_by, &model, &provider, tokens, origin, names);
         seen.source.offset = offset;
         found.observations.push(seen);
         Ok(())
@@ -179,7 +169,7 @@ fn database(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
         let (rows, all) = mark.read(snapshot, &table, |row| Ok((Some(generated(row)?), false)))?;
         Ok((rows, mark, all))
     })?;
-    let exact_from = exact_from(notes.origin);
+    let lines_from = lines_from(notes.origin);
     for (row, generated) in rows {
         let (at_ms, model, provider, tokens) = match generated {
             Ok(generated) => generated,
@@ -188,9 +178,12 @@ fn database(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
                 continue;
             }
         };
-        let told_exactly = exact_from.is_some_and(|from| at_ms.is_some_and(|at_ms| at_ms >= from));
-        if tokens.total() > 0 && !told_exactly {
-            let mut seen = estimate(at_ms, &model, &provider, tokens, notes.origin, &mut notes.names);
+        let in_lines =
+            lines_from.is_some_and(|from| at_ms.is_some_and(|at_ms| at_ms >= from.saturating_sub(APART_MS)));
+        if tokens.total() > 0 && !in_lines {
+            let known_by = format!("row {row} {}", at_ms.unwrap_or_default());
+            let (origin, names) = (notes.origin, &mut notes.names);
+            let mut seen = estimate(at_ms, &known_by, &model, &provider, tokens, origin, names);
             seen.source.offset = row.cast_unsigned();
             notes.book(seen);
         }
@@ -220,7 +213,6 @@ mod tests {
     use crate::agents::Beside;
     use crate::agents::testing::{self, Database, keys, rows};
 
-    const SESSION: &str = r#"{"sessionId":"s1","workspaceDirectory":"file:///w/app","chatModelTitle":"gpt-5","history":[],"usage":{"promptTokens":1000,"completionTokens":50,"promptTokensDetails":{"cachedTokens":600,"cacheWriteTokens":100},"totalCost":0.25}}"#;
     const LINE: &str = r#"{"eventName":"tokensGenerated","timestamp":"2026-11-20T09:00:00.250Z","model":"m","provider":"ollama","promptTokens":10,"generatedTokens":5}"#;
 
     fn lines(text: &str) -> Found {
@@ -240,13 +232,6 @@ mod tests {
             (seen.confidence, &*seen.provider),
             (Confidence::Estimated, "ollama")
         );
-        let schema =
-            "CREATE TABLE tokens_generated(id INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT, provider TEXT,
-            tokens_generated INTEGER, tokens_prompt INTEGER, timestamp TEXT);
-            INSERT INTO tokens_generated VALUES (1, 'm', 'ollama', 5, 10, '2026-11-20 09:00:00');";
-        let mut database = Database::new(super::database, "dev_data/devdata.sqlite", schema);
-        assert_eq!(keys(&database.read()), keys(&found));
-        assert_eq!(rows(&database.read()), [""; 0]);
         for (from, to, count, failures) in [
             (":10,", ":null,", 1, 0),
             (":10,", ":-1,", 0, 1),
@@ -261,21 +246,32 @@ mod tests {
         }
     }
 
+    const SCHEMA: &str =
+        "CREATE TABLE tokens_generated(id INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT, provider TEXT,
+        tokens_generated INTEGER, tokens_prompt INTEGER, timestamp TEXT);
+        INSERT INTO tokens_generated VALUES (1, 'm', 'ollama', 5, 10, '2026-11-20 08:59:00'),
+        (2, 'm', 'ollama', 5, 10, '2026-11-20 08:59:00'), (3, 'm', 'ollama', 5, 10, '2026-11-20 08:59:59'),
+        (4, 'm', 'ollama', 5, 10, '2026-11-20 09:00:01'), (5, 'm', 'ollama', 5, 10, NULL);";
+
     #[test]
-    fn where_sessions_have_figures_estimates_do_not_count() {
-        let mut origin = testing::origin("/c/dev_data/0.2.0/tokensGenerated.jsonl");
-        origin.beside = Beside(|path, _| {
-            let list =
-                br#"[{"sessionId":"s1","dateCreated":"1795165200000"},{"sessionId":"../x","dateCreated":1}]"#;
-            match path.to_str()?.rsplit('/').next()? {
-                "sessions.json" => Some(list.to_vec()),
-                "s1.json" => Some(SESSION.as_bytes().to_vec()),
-                _ => None,
-            }
+    fn the_database_counts_where_there_are_no_lines_yet() {
+        let mut alone = Database::new(super::database, "dev_data/devdata.sqlite", SCHEMA);
+        let found = alone.read();
+        // Equal ones in one second are as many calls.
+        assert_eq!(rows(&found), ["dev_data m 10+5 r0 w0"; 5]);
+        let mut different = keys(&found);
+        different.dedup();
+        assert_eq!(different.len(), 5);
+        assert_eq!(rows(&alone.read()), [""; 0]);
+        let mut both = Database::new(super::database, "dev_data/devdata.sqlite", SCHEMA);
+        both.origin.beside = Beside(|path, _| {
+            let text = format!("{LINE}\n{LINE}\n{{");
+            path.ends_with("dev_data/0.2.0/tokensGenerated.jsonl")
+                .then(|| text.into_bytes())
         });
-        let number = LINE.replace("2026-11-20T09:00:00.250Z", "2026-11-20T08:00:00Z");
-        let found = testing::lines(open, origin, &format!("{LINE}\n{number}\n"));
-        assert_eq!(found.observations.len(), 1);
-        assert_eq!(found.observations[0].at_ms, 1_795_161_600_000);
+        let times: Vec<i64> = both.read().observations.iter().map(|seen| seen.at_ms).collect();
+        // The last one knows no time.
+        let written = testing::WRITTEN_MS;
+        assert_eq!(times, [1_795_165_140_000, 1_795_165_140_000, written]);
     }
 }
