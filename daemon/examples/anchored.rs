@@ -103,10 +103,9 @@ fn main() -> ExitCode {
         "anchored, second half of the time",
         in_time[late..].iter().filter(|one| one.unsure.is_none()),
     );
-    let nothing_hidden = |one: &&Judged<'_>| !matches!(one.unsure, Some(Unsure::Hidden(_)));
     errors(
         "all of which nothing is hidden",
-        in_time.iter().filter(nothing_hidden),
+        in_time.iter().filter(|one| usable(one)),
     );
     for why in std::iter::once(Unsure::Much).chain(Hidden::ALL.map(Unsure::Hidden)) {
         let of = |one: &&Judged<'_>| one.unsure == Some(why);
@@ -122,7 +121,7 @@ fn main() -> ExitCode {
     println!("\n{:<44}{:>6}{:>8}", "within the stated band", "steps", "share");
     for (order, judged) in orders {
         for (label, known) in [("prior", false), ("calibrated", true)] {
-            let of = |one: &&Judged<'_>| one.unsure.is_none() && one.learned == known;
+            let of = |one: &&Judged<'_>| usable(one) && one.learned == known;
             coverage(&format!("{label}, {order}"), judged.iter().filter(of));
             for (size, from, to) in [
                 ("< 120", 0, 120),
@@ -133,6 +132,26 @@ fn main() -> ExitCode {
                 let of = |one: &&Judged<'_>| of(one) && (from..to).contains(&one.appended);
                 coverage(&format!("  {size} tokens appended"), judged.iter().filter(of));
             }
+        }
+    }
+    for (order, judged) in orders {
+        let mut models: Vec<&Name> = judged.iter().map(|one| &one.step.bill.model).collect();
+        models.sort();
+        models.dedup();
+        println!("by model and by file, {order}");
+        for model in models {
+            let of = |one: &&Judged<'_>| usable(one) && one.step.bill.model == *model;
+            coverage(&format!("  {model}"), judged.iter().filter(of));
+        }
+        let least = (0..files.len()).filter_map(|file| {
+            let of = judged.iter().filter(|one| usable(one) && one.step.file == file);
+            let inside: Vec<bool> = of.map(|one| one.inside).collect();
+            let held = inside.iter().filter(|inside| **inside).count();
+            (inside.len() >= 20).then(|| (held * 100 / inside.len(), file))
+        });
+        if let Some((_, file)) = least.min() {
+            let of = |one: &&Judged<'_>| usable(one) && one.step.file == file;
+            coverage("  least of any file of 20 or more", judged.iter().filter(of));
         }
     }
     coverage("not anchored", in_time.iter().filter(|one| one.unsure.is_some()));
@@ -175,6 +194,11 @@ fn coverage<'j>(name: &str, of: impl Iterator<Item = &'j Judged<'j>>) {
         let share = inside.iter().filter(|inside| **inside).count() as f64 / inside.len() as f64;
         println!("{name:<44}{:>6}{:>7.0}%", inside.len(), share * 100.0);
     }
+}
+
+/// Whether nothing is hidden: then the band is that of what was appended.
+fn usable(one: &Judged<'_>) -> bool {
+    !matches!(one.unsure, Some(Unsure::Hidden(_)))
 }
 
 fn walk(path: &Path, files: &mut Vec<PathBuf>) {

@@ -150,3 +150,85 @@ pub(crate) fn foretell(
         unsure: hidden.map(Unsure::Hidden).or(much.then_some(Unsure::Much)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(hidden: Option<Hidden>, added: &str, images: &[&str]) -> Growth {
+        Growth {
+            model: "claude-opus-4-6".into(),
+            before: 100_000,
+            answer: 400,
+            added: vec![added.to_owned()],
+            images: images.iter().map(ToString::to_string).collect(),
+            hidden,
+            ..Growth::default()
+        }
+    }
+
+    fn said(step: &Growth) -> Foretold {
+        foretell(&Tokenizer::new(), &Calibrations::default(), "claude-code", step)
+    }
+
+    #[test]
+    fn only_what_hides_nothing_and_is_narrow_is_anchored() {
+        let words = " apple".repeat(200);
+        let plain = said(&step(None, &words, &[]));
+        assert_eq!((plain.estimate.tokens, plain.unsure), (100_400 + 244 + 30, None));
+        let width = |said: &Foretold| said.estimate.high - said.estimate.low;
+        assert!(width(&plain) < 1_000, "{:?}", plain.estimate);
+        for why in Hidden::ALL {
+            let hidden = said(&step(Some(why), &words, &[]));
+            assert_eq!(hidden.unsure, Some(Unsure::Hidden(why)));
+            assert_eq!(hidden.estimate.tokens, plain.estimate.tokens);
+            assert!(width(&hidden) > 60_000, "{why:?} {:?}", hidden.estimate);
+            assert!(matches!(
+                hidden.estimate.basis,
+                tokmon_core::calibration::Basis::Prior { .. }
+            ));
+            assert!(!Unsure::Hidden(why).name().is_empty() && !why.reason().is_empty());
+        }
+        let much = said(&step(None, &" apple".repeat(20_000), &[]));
+        assert_eq!(much.unsure, Some(Unsure::Much));
+    }
+
+    #[test]
+    fn images_are_measured_and_never_said_to_be_certain() {
+        // The head of a PNG of 1000 × 1000 pixels.
+        let png = "iVBORw0KGgoAAAANSUhEUgAAA+gAAAPoCAYAAABNo9TkAAAAHElEQVQI12P4";
+        let plain = said(&step(None, "Look", &[])).estimate.tokens;
+        let with = said(&step(None, "Look", &[png, png]));
+        assert_eq!(with.estimate.tokens - plain, 2 * (36 * 36 + 3));
+        assert_eq!(with.unsure, Some(Unsure::Hidden(Hidden::Attached)));
+        let strange = said(&step(None, "Look", &["AAAA"]));
+        assert_eq!(strange.estimate.tokens, plain);
+        assert!(strange.estimate.high > plain * 14 / 10);
+    }
+
+    #[test]
+    fn what_is_lost_is_taken_off_as_it_was_put_on() {
+        let lost = " apple".repeat(1_000);
+        let whole = said(&step(Some(Hidden::Resumed), "Go on", &[])).estimate.tokens;
+        let without = said(&Growth {
+            lost: vec![lost],
+            ..step(Some(Hidden::Resumed), "Go on", &[])
+        });
+        assert_eq!(whole - without.estimate.tokens, 1_220 + 30);
+    }
+
+    #[test]
+    fn models_are_believed_by_their_tokenizer() {
+        for (model, slope, per_block) in [
+            ("claude-sonnet-4-5", 1_220, 30),
+            ("claude-opus-5", 1_500, 15),
+            ("gpt-5", 1_000, 6),
+            ("gemini-2.5-pro", 1_000, 30),
+            ("nobody-knows-9", 1_000, 6),
+        ] {
+            let prior = of(model).1;
+            assert_eq!((prior.slope, prior.per_block), (slope, per_block), "{model}");
+            assert!(prior.below > 0 && prior.above > 0);
+        }
+    }
+}

@@ -63,7 +63,7 @@ struct Amount {
     /// Tokens of the answer [default: as this agent and model usually answer]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     output_tokens: Option<u64>,
-    /// In place of --input-tokens: tokens that the prompt grew by since the session's last call
+    /// In place of --input-tokens: tokens that the prompt grew by since the session's last call (count --session looks itself)
     #[arg(long, value_name = "N", conflicts_with_all = ["tokens", "input_tokens"])]
     appended_tokens: Option<u64>,
     /// The same for texts of which only the bytes are known

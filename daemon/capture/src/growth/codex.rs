@@ -106,6 +106,9 @@ impl Reader {
         growth.added.extend_from_slice(&self.next.added);
         growth.images.extend_from_slice(&self.next.images);
         growth.hidden = growth.hidden.or(self.next.hidden);
+        if self.answering {
+            growth.hide(Hidden::Unbilled);
+        }
         let model = model.unwrap_or(&self.model);
         follow(&mut growth, last, model, at_ms);
         Some(growth)

@@ -19,11 +19,13 @@ pub enum Hidden {
     Model,
     /// The provider searched the web in the last call, and billed what it found with that.
     Searched,
+    /// The model answers, or did, and nothing says yet what that was billed as.
+    Unbilled,
 }
 
 impl Hidden {
     /// All of them.
-    pub const ALL: [Hidden; 8] = [
+    pub const ALL: [Hidden; 9] = [
         Hidden::Resumed,
         Hidden::Interrupted,
         Hidden::File,
@@ -32,6 +34,7 @@ impl Hidden {
         Hidden::Tools,
         Hidden::Model,
         Hidden::Searched,
+        Hidden::Unbilled,
     ];
 
     /// For programs.
@@ -45,6 +48,7 @@ impl Hidden {
             Hidden::Tools => "tools",
             Hidden::Model => "model",
             Hidden::Searched => "searched",
+            Hidden::Unbilled => "unbilled",
         }
     }
 
@@ -59,6 +63,7 @@ impl Hidden {
             Hidden::Tools => "definitions of tools were loaded that its transcript does not hold",
             Hidden::Model => "another model billed the last call",
             Hidden::Searched => "the last call was billed with what it found in the web",
+            Hidden::Unbilled => "the bill of the last call is not written down yet",
         }
     }
 }

@@ -120,6 +120,10 @@ fn codex_tells_the_next_call_too() {
         reader.next(Some("gpt-5.4"), 7).unwrap().hidden,
         Some(Hidden::Model)
     );
+    reader.line(lines[1].as_bytes(), &mut found);
+    assert_eq!(reader.next(None, 7).unwrap().hidden, Some(Hidden::Unbilled));
+    reader.line(figures(2).as_bytes(), &mut found);
+    assert_eq!(reader.next(None, 7).unwrap().hidden, None);
     let broken_off = item(
         r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"<turn_aborted>\nWhy"}]}"#,
     );

@@ -1,5 +1,7 @@
 //! What transcripts do not tell, and how it is seen before the next prompt is sent.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -241,4 +243,40 @@ fn images_are_kept_apart_from_texts() {
         !found[0].teaches() && found[0].added.iter().all(|text| !text.contains("AAAA")),
         "{found:?}"
     );
+}
+
+/// A line of any kind that a conversation can have, in a tree or beside it.
+fn any_line() -> impl Strategy<Value = String> {
+    let rest = prop_oneof![
+        3 => (0_u64..3, 2_000_u64..30_000).prop_map(|(id, prompt)| {
+            format!(
+                r#""type":"assistant","message":{{"id":"{id}","model":"{OPUS}","usage":{{"input_tokens":{prompt},"output_tokens":{id}}},"content":[{CALL},{{"type":"thinking","thinking":"Hm."}}]}}"#
+            )
+        }),
+        2 => "[a-z @./]{0,20}".prop_map(|text| format!(r#""type":"user","message":{{"content":"{text}"}}"#)),
+        2 => Just(r#""type":"user","message":{"content":[{"type":"tool_result","content":"x"}]}"#.to_owned()),
+        1 => Just(r#""type":"system","subtype":"compact_boundary""#.to_owned()),
+        1 => Just(r#""type":"assistant","message":{"model":"<synthetic>","usage":{}}"#.to_owned()),
+        1 => Just(r#""type":"attachment","attachment":{"type":"task_reminder"}"#.to_owned()),
+    ];
+    let version = prop_oneof!["1\\.0\\.17", "2\\.1\\.7", "2\\.1\\.90", "[0-9.]{0,6}"];
+    (rest, version, 0..30_u8, 0..30_u8).prop_map(|(rest, version, uuid, parent)| {
+        format!(r#"{{"sessionId":"s","version":"{version}","uuid":"{uuid}","parentUuid":"{parent}",{rest}}}"#)
+    })
+}
+
+proptest! {
+    #[test]
+    fn nothing_of_a_step_is_learned_from_its_own_bill(lines in prop::collection::vec(any_line(), 0..60)) {
+        let mut reader = Reader::new(CLAUDE).unwrap();
+        for line in &lines {
+            let before = reader.next(Some(OPUS), 0);
+            let mut found = Vec::new();
+            reader.line(line.as_bytes(), &mut found);
+            for mut after in found {
+                after.billed = 0;
+                prop_assert_eq!(Some(after), before.clone());
+            }
+        }
+    }
 }
