@@ -267,7 +267,7 @@ fn models(snapshot: &mut Snapshot, from: i64) -> Result<Models, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agents::testing::{Database, keys, rows};
+    use crate::agents::testing::{Database, WRITTEN_MS, keys, rows};
 
     const SCHEMA: &str = "CREATE TABLE sessions (id TEXT PRIMARY KEY, parent_session_id TEXT, title TEXT NOT NULL,
         message_count INTEGER NOT NULL DEFAULT 0 CHECK (message_count >= 0),
@@ -366,6 +366,44 @@ mod tests {
         let mut database = Database::new(read, "app/.crush/crush.db", SCHEMA);
         database.run("DROP TABLE messages");
         assert_eq!(rows(&database.read()), ["s1 unknown 900+100 r0 w0"]);
+    }
+
+    #[test]
+    fn figures_that_are_none() {
+        for (prompt, answer, cost, wanted, failures) in [
+            ("'12'", "5.0", "'0.5'", Some("12+5"), 0),
+            ("NULL", "NULL", "NULL", None, 0),
+            ("0", "0", "-3", None, 0),
+            ("0", "0", "1e300", None, 0),
+            ("0", "0", "0.5", Some("0+0"), 0),
+            ("-1", "5", "0.1", None, 1),
+            ("'many'", "5", "0.1", None, 1),
+            ("5", "9223372036854775807", "0.1", None, 1),
+            ("5", "9007199254740993", "0.1", None, 1),
+            ("x'00ff'", "5", "0.1", None, 1),
+        ] {
+            let schema = format!(
+                "CREATE TABLE read_files(x); CREATE TABLE sessions(id, prompt_tokens, completion_tokens, cost, updated_at);
+                 INSERT INTO sessions VALUES('s', {prompt}, {answer}, {cost}, 99999999999999999);"
+            );
+            let found = Database::new(read, "app/.crush/crush.db", &schema).read();
+            let wanted: Vec<String> = wanted
+                .iter()
+                .map(|row| format!("s unknown {row} r0 w0"))
+                .collect();
+            assert_eq!(
+                (rows(&found), found.failures),
+                (wanted, failures),
+                "{prompt} {answer} {cost}"
+            );
+            // A time in the future is now.
+            assert!(
+                found
+                    .observations
+                    .iter()
+                    .all(|call| call.at_ms == WRITTEN_MS + 1_000)
+            );
+        }
     }
 
     #[test]

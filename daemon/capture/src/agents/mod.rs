@@ -29,6 +29,8 @@ mod pi;
 mod qwen;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod traps;
 mod unknown;
 pub(crate) mod values;
 mod zed;

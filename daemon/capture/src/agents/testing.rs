@@ -54,6 +54,10 @@ impl Documents {
     }
 
     pub(super) fn read(&mut self, text: &str) -> Found {
+        self.read_bytes(text.as_bytes())
+    }
+
+    pub(super) fn read_bytes(&mut self, bytes: &[u8]) -> Found {
         let state = std::mem::take(&mut self.state);
         let mut notes = Notes::new(
             "agent",
@@ -62,7 +66,7 @@ impl Documents {
             state,
             &mut self.counters,
         );
-        let outcome = (self.read)(text.as_bytes(), &mut notes);
+        let outcome = (self.read)(bytes, &mut notes);
         let (mut found, state, _) = notes.close();
         if let Err(problem) = outcome {
             found.fail(0, problem.0);
