@@ -4,6 +4,7 @@
 //! The total seen last is kept for each session, not for each file, so that a copy, a move or a file that comes back
 //! from a backup adds nothing. It travels to the ledger in the same transaction as the difference.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,35 @@ impl Counters {
     /// Whether a session has a total.
     pub(crate) fn knows(&self, agent: &str, session: &str) -> bool {
         self.known.contains_key(&*format!("{PREFIX}{agent}/{session}"))
+    }
+
+    /// The total that was seen last, and what it cost. `None`: the session was never seen.
+    pub(crate) fn known(&self, agent: &str, session: &str) -> Option<(Tokens, Option<Pico>)> {
+        let counter = self.known.get(&*format!("{PREFIX}{agent}/{session}"))?;
+        let cost = Some(Pico(counter.cost.into())).filter(|cost| *cost > Pico::ZERO);
+        Some((Tokens::from_array(counter.total), cost))
+    }
+
+    /// A session that was never seen begins with a total that is counted already.
+    pub(crate) fn begin(
+        &mut self,
+        agent: &str,
+        session: &str,
+        total: Tokens,
+        cost: Option<Pico>,
+        path: &str,
+    ) {
+        let name = Name::from(format!("{PREFIX}{agent}/{session}"));
+        let fresh = Counter {
+            total: total.to_array(),
+            cost: cost.map_or(0, |cost| i64::try_from(cost.0).unwrap_or(i64::MAX)),
+            told_by: hash(&[path.as_bytes()]),
+            ..Counter::default()
+        };
+        if let Entry::Vacant(place) = self.known.entry(name.clone()) {
+            place.insert(fresh);
+            self.changed.insert(name);
+        }
     }
 
     /// A total was seen, and perhaps what it cost so far. `None`: it tells nothing new.

@@ -77,6 +77,17 @@ impl<'a> Notes<'a> {
         self.counters.knows(self.agent, session)
     }
 
+    /// The running total of a session that was seen last, and what it cost. `None`: it was never seen.
+    pub(crate) fn known(&self, session: &str) -> Option<(Tokens, Option<Pico>)> {
+        self.counters.known(self.agent, session)
+    }
+
+    /// What a session began with that is counted already, under another name. Nothing becomes of one that has begun.
+    pub(crate) fn begin(&mut self, session: &str, total: Tokens, cost: Option<Pico>) {
+        self.counters
+            .begin(self.agent, session, total, cost, &self.origin.path);
+    }
+
     /// What was found, the state for the next time, and whether there is more.
     pub(crate) fn close(self) -> (Found, Vec<u8>, bool) {
         (self.found, self.state, self.more)

@@ -37,7 +37,7 @@ pub(super) fn document(read: ReadDocument, path: &str, text: &str) -> Found {
 pub(super) struct Documents {
     pub(super) read: ReadDocument,
     pub(super) origin: Origin,
-    counters: Counters,
+    pub(super) counters: Counters,
     state: Vec<u8>,
 }
 
