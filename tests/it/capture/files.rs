@@ -82,7 +82,7 @@ pub(super) const AGENTS: &[Agent] = &[
             ".factory/sessions/-app/d1.settings.json",
             r#"{"model":"claude-opus-4-8","providerLock":"anthropic","providerLockTimestamp":"2026-11-20T09:00:00Z","tokenUsage":{"inputTokens":300,"outputTokens":900,"cacheCreationTokens":2000,"cacheReadTokens":80000,"thinkingTokens":50}}"#,
         )],
-        figures: [1, 300, 950, 80000, 2000],
+        figures: [1, 300, 900, 80000, 2000],
     },
     Agent {
         name: "pi",

@@ -2,9 +2,14 @@
 //! so far. The transcript beside it says where the session worked, but not what it used; in former versions also which
 //! model it was, in words.
 //!
-//! The total is all there is, so what was used between two looks goes to the model that is set at the second.
+//! The total is all there is, so what was used between two looks goes to the model that is set at the second. Thinking is
+//! a part of the answer. What subagents used stands in sessions of their own, and once more in their parents' as
+//! `inclusiveTokenUsage`, which is passed over.
+//!
+//! A model of the user's own goes by its name on the screen, `custom:My-Model-0`; the settings say which it is.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use tokmon_core::observation::CallKind;
@@ -19,7 +24,7 @@ use crate::roots::Places;
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "droid",
-    version: 2,
+    version: 3,
     places,
     forms: &[Form {
         files: "**/*.settings.json",
@@ -40,6 +45,9 @@ fn places(at: &Places<'_>) -> Vec<PathBuf> {
 const MAX_SESSION_TOKENS: u64 = 1_000_000_000_000;
 /// So much of the transcript is looked at for its first line.
 const BEGINNING: usize = 64 * 1024;
+
+/// So much of the settings is looked at for the user's own models.
+const SETTINGS: usize = 512 * 1024;
 
 /// Interfaces that stand where the provider should: whose model it is, its name says.
 const INTERFACES: [&str; 1] = ["generic-chat-completion-api"];
@@ -70,17 +78,22 @@ fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
     if !is_object {
         return Err(Problem("not a JSON object".into()));
     }
-    // Thinking is counted beside the answer.
-    tokens.output = tokens.output.saturating_add(tokens.reasoning);
+    tokens.reasoning = tokens.reasoning.min(tokens.output);
     let session = notes.origin.name_without(".settings.json").to_owned();
-    let Some(step) = notes.since(&session, tokens, None) else {
+    let name = format!("{session} whole");
+    if let Some((mut before, _)) = notes.known(&session) {
+        // A former version of this reader counted thinking beside the answer.
+        before.output -= before.reasoning.min(before.output);
+        notes.begin(&name, before, None);
+    }
+    let Some(step) = notes.since(&name, tokens, None) else {
         return Ok(());
     };
     let started_ms = started.as_deref().and_then(instant).unwrap_or(i64::MIN);
     let at_ms = notes.origin.mtime_ms.max(started_ms).min(notes.now_ms);
     let transcript = notes.origin.beside(&format!("{session}.jsonl"), BEGINNING);
     let transcript = transcript.unwrap_or_default();
-    let model = model.map(|model| plain(&model));
+    let model = model.map(|model| own_model(&model, notes).unwrap_or_else(|| plain(&model)));
     let model = model.filter(|model| !model.is_empty());
     let model = model.or_else(|| named(&transcript)).unwrap_or_default();
     let mut seen = notes.call(step.key, at_ms, &session, &model);
@@ -109,6 +122,42 @@ fn usage(reader: &mut Reader<'_>, key: &[u8], tokens: &mut Tokens) -> Result<(),
     };
     *count = reader.count_up_to(field, MAX_SESSION_TOKENS)?.unwrap_or(0);
     Ok(())
+}
+
+/// Which model the user meant by `custom:NAME-NUMBER`, the number counting those that have the same name.
+fn own_model(id: &str, notes: &Notes<'_>) -> Option<String> {
+    if !id.starts_with("custom:") {
+        return None;
+    }
+    let up = "../".repeat(notes.origin.below("sessions").len());
+    let settings = notes.origin.beside(&format!("{up}settings.json"), SETTINGS)?;
+    let (mut found, mut names) = (None, HashMap::<String, usize>::new());
+    // What stands before a break in it counts.
+    drop(Reader::new(&settings).object(|reader, key| {
+        if key != b"customModels" {
+            return reader.skip();
+        }
+        reader.array(|reader| {
+            let (mut its_id, mut name, mut model) = (String::new(), String::new(), String::new());
+            reader.object(|reader, key| {
+                match key {
+                    b"id" => its_id = reader.plain()?,
+                    b"displayName" => name = reader.plain()?,
+                    b"model" => model = reader.plain()?,
+                    _ => reader.skip()?,
+                }
+                Ok(())
+            })?;
+            let name = name.split_whitespace().collect::<Vec<_>>().join("-");
+            let number = names.entry(name.clone()).or_default();
+            if !model.is_empty() && (its_id == id || format!("custom:{name}-{number}") == id) {
+                found = found.take().or(Some(model));
+            }
+            *number += 1;
+            Ok(())
+        })
+    }));
+    found
 }
 
 /// A model's name as its provider knows it: models of the user's own are written "custom:Claude-Opus-4.5-Thinking-[Anthropic]-0".
@@ -166,7 +215,7 @@ mod tests {
         let mut documents = Documents::new(read, "/f/sessions/-w-app/s1.settings.json");
         assert_eq!(
             rows(&documents.read(FIRST)),
-            ["s1 claude-opus-4-8 300+950 r80000 w2000 reasoning 50"]
+            ["s1 claude-opus-4-8 300+900 r80000 w2000 reasoning 50"]
         );
         assert_eq!(rows(&documents.read(FIRST)), [""; 0]);
         let grown = FIRST
@@ -235,6 +284,57 @@ mod tests {
             assert_eq!((&*seen.model, &*seen.provider), wanted, "{settings}");
             found.take_unknown(0);
             assert_eq!(found.unknown, []);
+        }
+    }
+
+    #[test]
+    fn what_a_former_version_counted_counts_once() {
+        let mut documents = Documents::new(read, "/f/sessions/-w-app/s1.settings.json");
+        let before = Tokens {
+            input: 300,
+            output: 950,
+            reasoning: 50,
+            cache_read: 80_000,
+            cache_write_5m: 2_000,
+            ..Tokens::default()
+        };
+        documents.counters.begin("agent", "s1", before, None, "");
+        assert_eq!(rows(&documents.read(FIRST)), [""; 0]);
+        let grown = FIRST.replace(":900,", ":910,").replace(":50}", ":53}");
+        assert_eq!(
+            rows(&documents.read(&grown)),
+            ["s1 claude-opus-4-8 0+10 r0 w0 reasoning 3"]
+        );
+        assert_eq!(rows(&documents.read(&grown)), [""; 0]);
+    }
+
+    #[test]
+    fn models_of_the_users_own() {
+        for (model, wanted) in [
+            ("custom:My-Model-0", "m0"),
+            ("custom:My-Model-1", "m2"),
+            ("custom:x", "m1"),
+            ("custom:gpt-5", "gpt-5"),
+            ("custom:", "unknown"),
+        ] {
+            let mut documents = Documents::new(read, "/f/sessions/-w-app/s1.settings.json");
+            documents.origin.beside = Beside(|path, _| {
+                path.ends_with("sessions/-w-app/../../settings.json").then(|| {
+                    br#"{"model":"x","customModels":[{"model":"m0","displayName":"My  Model"},
+                    {"id":"custom:x","model":"m1","displayName":"Other"},{"model":"m2","displayName":" My Model "}"#
+                        .to_vec()
+                })
+            });
+            let text = FIRST
+                .replace("claude-opus-4-8", model)
+                .replace(":\"anthropic\"", ":\"generic-chat-completion-api\"");
+            let found = documents.read(&text);
+            let call = &found.observations[0];
+            assert_eq!(
+                (&*call.model, INTERFACES.contains(&&*call.provider)),
+                (wanted, false),
+                "{model}"
+            );
         }
     }
 
