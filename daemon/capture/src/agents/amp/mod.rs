@@ -1,8 +1,15 @@
 //! Amp's threads: `threads/T-*.json`, one document for each, rewritten as the thread goes on.
 //!
-//! Newer versions write what a call used into the message that it gave; older ones into a ledger of events that name
-//! the message, with the cache's share in the message alone, and what no message came of too: titles. A call is known by
-//! its message (or event) and its time, which a forked thread keeps; the thread's own id it does not. A credit is a cent.
+//! What a call used stands in the message that it gave, and in a ledger of events that name the message: of the oldest
+//! versions there only, with the cache's share in the message alone. An event comes later than its message, or never, so
+//! a call is known by its message and by when the thread's first was sent, which a forked thread keeps; where that is not
+//! said, by its time. The thread's own id a fork does not keep. A credit is a cent.
+//!
+//! Events tell of what no message came of, too: titles, tools that ask models, and subagents, which are passed over where
+//! they have threads of their own.
+
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,14 +23,14 @@ use tokmon_core::tokens::Tokens;
 
 use super::json::{Problem, Reader};
 use super::notes::Notes;
-use super::values::{cost, instant};
+use super::values::{cost, instant, moment};
 use super::{Form, Format, Reading};
 use crate::roots::Places;
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "amp",
-    version: 2,
+    version: 3,
     places,
     forms: &[Form {
         files: "T-*.json",
@@ -50,6 +57,12 @@ struct Call<'a> {
     model: Text<'a>,
     tokens: Tokens,
     cost: Option<Pico>,
+    /// What asked, if it was not the thread itself.
+    by: String,
+    /// The thread of the subagent that asked.
+    of: String,
+    /// When the user's message before it was sent, milliseconds.
+    sent_ms: Option<i64>,
 }
 
 #[derive(Default)]
@@ -59,8 +72,14 @@ struct Thread<'a> {
     place: Place,
     messages: Vec<Call<'a>>,
     events: Vec<Call<'a>>,
+    /// When its first message was sent, milliseconds.
+    begun_ms: Option<i64>,
+    /// It is a subagent's.
+    is_child: bool,
 }
 
+/// What asks for a title.
+const TITLE: &str = "title-generation";
 /// Credits are cents.
 const CREDITS_A_DOLLAR: i128 = 100;
 
@@ -74,7 +93,20 @@ fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
     let is_object = reader.object(|reader, key| {
         match key {
             b"id" => thread.id = reader.text()?,
-            b"messages" => calls(reader, notes, &mut thread.messages, message)?,
+            b"messages" => {
+                let (mut first, mut latest) = (None, None);
+                calls(reader, notes, &mut thread.messages, |reader| {
+                    let (sent_ms, call) = message(reader)?;
+                    latest = sent_ms.or(latest);
+                    first = first.or(sent_ms);
+                    Ok(call.map(|call| Call {
+                        sent_ms: latest,
+                        ..call
+                    }))
+                })?;
+                thread.begun_ms = first;
+            }
+            b"mainThreadID" => thread.is_child = !reader.plain()?.is_empty(),
             b"usageLedger" => {
                 reader.object(|reader, key| match key {
                     b"events" => calls(reader, notes, &mut thread.events, event),
@@ -99,7 +131,7 @@ fn calls<'a>(
     reader: &mut Reader<'a>,
     notes: &mut Notes<'_>,
     into: &mut Vec<Call<'a>>,
-    one: fn(&mut Reader<'a>) -> Result<Option<Call<'a>>, Problem>,
+    mut one: impl FnMut(&mut Reader<'a>) -> Result<Option<Call<'a>>, Problem>,
 ) -> Result<(), Problem> {
     into.clear();
     reader.array(|reader| {
@@ -112,14 +144,35 @@ fn calls<'a>(
     })
 }
 
-fn message<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, Problem> {
-    let (mut call, mut used, mut answered) = (Call::default(), false, true);
+/// When a message was sent, if it says so, and the call that gave it.
+fn message<'a>(reader: &mut Reader<'a>) -> Result<(Option<i64>, Option<Call<'a>>), Problem> {
+    let (mut call, mut used, mut answered, mut done) = (Call::default(), false, true, true);
+    let mut sent_ms = None;
     reader.object(|reader, key| {
         match key {
             b"messageId" => call.message = reader.plain()?,
             b"role" => answered = reader.text()?.is_none_or(|role| role == "assistant"),
             b"model" => call.model = call.model.take().or(reader.text()?),
             b"timestamp" => call.at = call.at.take().or(reader.text()?),
+            b"state" => {
+                reader.object(|reader, key| {
+                    match key {
+                        // Its figures are not the last.
+                        b"type" => done = reader.text()?.is_none_or(|state| state != "streaming"),
+                        _ => reader.skip()?,
+                    }
+                    Ok(())
+                })?;
+            }
+            b"meta" => {
+                reader.object(|reader, key| {
+                    match key {
+                        b"sentAt" => sent_ms = moment(reader)?,
+                        _ => reader.skip()?,
+                    }
+                    Ok(())
+                })?;
+            }
             b"usage" => {
                 used = reader.object(|reader, key| {
                     let tokens = &mut call.tokens;
@@ -135,7 +188,10 @@ fn message<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, Problem> {
                             tokens.cache_write_5m = reader.count("cacheCreationInputTokens")?.unwrap_or(0);
                         }
                         b"credits" => call.cost = credits(reader)?,
-                        b"creditsSinceLastUserMessage" | b"thinkingBudget" => reader.skip()?,
+                        b"creditsSinceLastUserMessage"
+                        | b"thinkingBudget"
+                        | b"maxInputTokens"
+                        | b"totalInputTokens" => reader.skip()?,
                         _ => reader.unknown(key)?,
                     }
                     Ok(())
@@ -145,7 +201,7 @@ fn message<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, Problem> {
         }
         Ok(())
     })?;
-    Ok((used && answered).then_some(call))
+    Ok((sent_ms, (used && answered && done).then_some(call)))
 }
 
 fn event<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, Problem> {
@@ -157,6 +213,8 @@ fn event<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, Problem> {
             b"model" => call.model = reader.text()?,
             b"credits" => call.cost = credits(reader)?,
             b"toMessageId" => call.message = reader.plain()?,
+            b"operationType" => call.by = reader.plain()?,
+            b"subagentThreadID" => call.of = reader.plain()?,
             b"tokens" => {
                 reader.object(|reader, key| {
                     let tokens = &mut call.tokens;
@@ -178,6 +236,11 @@ fn event<'a>(reader: &mut Reader<'a>) -> Result<Option<Call<'a>>, Problem> {
         }
         Ok(())
     })?;
+    match &*call.by {
+        "" | "inference" => call.by.clear(),
+        // The message that it names is the one that used the tool.
+        _ => call.message.clear(),
+    }
     Ok(is_object.then_some(call))
 }
 
@@ -256,6 +319,8 @@ fn book(thread: Thread<'_>, notes: &mut Notes<'_>) {
                 call.model = call.model.take().or(event.model);
                 call.cost = call.cost.or(event.cost);
             }
+            // A subagent's calls stand in its own thread.
+            None if !event.of.is_empty() => {}
             None => calls.push(event),
         }
     }
@@ -269,131 +334,36 @@ fn book(thread: Thread<'_>, notes: &mut Notes<'_>) {
             &call.message
         };
         let at_ms = call.at.as_deref().and_then(instant);
-        let key = match at_ms {
-            Some(at_ms) => Key::new(Key::day_of(at_ms), &["amp-call", own, &at_ms.to_string()]),
-            None => Key::new(
-                0,
-                &["amp-message", &id, own, &format!("{:?}", call.tokens.to_array())],
+        let figures = format!("{:?}", call.tokens.to_array());
+        let key = match (thread.begun_ms, at_ms) {
+            (Some(begun_ms), _) if !call.message.is_empty() => Key::new(
+                Key::day_of(begun_ms),
+                &["amp-message", &begun_ms.to_string(), own, &figures],
             ),
+            (_, Some(at_ms)) => Key::new(Key::day_of(at_ms), &["amp-call", own, &at_ms.to_string()]),
+            (_, None) => Key::new(0, &["amp-message", &id, own, &figures]),
         };
-        let at_ms = at_ms.unwrap_or(notes.origin.mtime_ms);
+        let at_ms = at_ms.or(call.sent_ms).unwrap_or(notes.origin.mtime_ms);
         let model = call.model.as_deref().unwrap_or_default();
         let mut seen = notes.call(key, at_ms, &id, model);
         seen.tokens = call.tokens;
         seen.reported_cost = call.cost;
         seen.place.clone_from(&place);
+        let by = match &*call.by {
+            "" if thread.is_child => "subagent",
+            TITLE => "",
+            by => by,
+        };
+        if !by.is_empty() {
+            seen.sidechain = true;
+            let place = place.as_deref().cloned().unwrap_or_default();
+            seen.place = notes.names.place(Place {
+                subagent: by.into(),
+                ..place
+            });
+        }
         seen.who.project = notes.names.get(project);
         seen.source.offset = call.offset;
         notes.book(seen);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::agents::testing::{self, rows};
-
-    fn read_file(text: &str) -> Vec<String> {
-        rows(&testing::document(read, "/t/threads/T-9.json", text))
-    }
-
-    const MESSAGE: &str = r#"{"messageId":3,"role":"assistant","usage":{"model":"claude-opus-4-8","timestamp":"2026-11-20T09:02:00Z","inputTokens":10,"outputTokens":210,"cacheReadInputTokens":5000,"cacheCreationInputTokens":400,"totalTokens":5620,"credits":1.2}}"#;
-    const EVENT: &str = r#"{"id":"e1","timestamp":"2026-11-20T09:02:00Z","model":"claude-opus-4-8","tokens":{"input":10,"output":210},"credits":1.2,"toMessageId":3}"#;
-
-    #[test]
-    fn both_ways_of_telling_are_one_call() {
-        let whole = "T-1 claude-opus-4-8 10+210 r5000 w400";
-        let half = MESSAGE.replace(r#""inputTokens":10,"outputTokens":210,"#, "");
-        for (messages, events, wanted) in [
-            (MESSAGE, "", vec![whole]),
-            (MESSAGE, EVENT, vec![whole]),
-            (&*half, EVENT, vec![whole]),
-            ("", EVENT, vec!["T-1 claude-opus-4-8 10+210 r0 w0"]),
-            // A message that has no usage, and a call of the user's.
-            (r#"{"messageId":3,"role":"assistant"}"#, "", vec![]),
-            (&*MESSAGE.replace("assistant", "user"), "", vec![]),
-            (
-                &*MESSAGE.replace(":10,", ":null,"),
-                "",
-                vec!["T-1 claude-opus-4-8 0+210 r5000 w400"],
-            ),
-        ] {
-            let text =
-                format!(r#"{{"id":"T-1","messages":[{messages}],"usageLedger":{{"events":[{events}]}}}}"#);
-            assert_eq!(read_file(&text), wanted, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_thread_as_the_program_writes_it() {
-        let text = r#"{"v":27,"id":"T-7","created":1761596096076,"messages":[
-            {"role":"user","messageId":0,"content":[{"type":"text","text":"hi"}],"meta":{"sentAt":1761596105455}},
-            {"role":"assistant","content":[],"state":{"type":"complete"},"messageId":1,"usage":{"model":"claude-sonnet-4-5-20250929",
-             "maxInputTokens":968000,"inputTokens":9,"outputTokens":70,"cacheCreationInputTokens":800,"cacheReadInputTokens":14000,
-             "totalInputTokens":14809,"credits":0.8277,"creditsSinceLastUserMessage":0.8857}}],
-            "env":{"initial":{"trees":[{"displayName":"app","uri":"file:///w/app","repository":{"type":"git","ref":"refs/heads/main",
-             "sha":"6d30"}},{"uri":"file:///w/other","repository":{"ref":"refs/heads/x"}}],"platform":{"os":"linux"}}},
-            "usageLedger":{"events":[
-             {"id":"e0","timestamp":"2025-10-27T20:15:06.686Z","model":"claude-3-5-haiku-20241022","credits":0.058,
-              "tokens":{"input":590,"output":27},"operationType":"title-generation","fromMessageId":0,"toMessageId":0},
-             {"id":"e1","timestamp":"2025-10-27T20:15:07.762Z","model":"claude-sonnet-4-5-20250929","credits":0.8277,
-              "tokens":{"input":9,"output":70},"operationType":"inference","fromMessageId":0,"toMessageId":1}]},
-            "~debug":{"lastInferenceUsage":{"inputTokens":9,"thinkingBudget":4000}}}"#;
-        let mut found = testing::document(read, "/t/threads/T-7.json", text);
-        assert_eq!(
-            rows(&found),
-            [
-                "T-7 claude-sonnet-4-5-20250929 9+70 r14000 w800",
-                "T-7 claude-3-5-haiku-20241022 590+27 r0 w0"
-            ]
-        );
-        found.take_unknown(0);
-        assert_eq!((found.failures, found.unknown), (0, vec![]));
-        let call = &found.observations[0];
-        assert_eq!(call.reported_cost, Pico::parse_usd("0.008277"));
-        assert_eq!(call.at_ms, 1_761_596_107_762);
-        let place = call.place.as_ref().unwrap();
-        assert_eq!(
-            (&*call.who.project, &*place.branch, &*place.commit),
-            ("/w/app", "main", "6d30")
-        );
-    }
-
-    #[test]
-    fn a_message_may_say_model_and_time_itself() {
-        let text = r#"{"id":"T-1","messages":[{"role":"assistant","model":"m","timestamp":"2026-11-20T09:02:00Z","usage":{"inputTokens":"3","outputTokens":4.0}}]}"#;
-        let found = testing::document(read, "/t/threads/T-1.json", text);
-        assert_eq!(rows(&found), ["T-1 m 3+4 r0 w0"]);
-        assert_eq!(found.observations[0].at_ms, 1_795_165_320_000);
-    }
-
-    #[test]
-    fn a_forked_thread_has_the_same_calls_and_two_messages_are_two() {
-        let thread = |id: &str, messages: &str| format!(r#"{{"id":"{id}","messages":[{messages}]}}"#);
-        let keys = |text: &str| testing::keys(&testing::document(read, "/t/T-9.json", text));
-        let other = MESSAGE.replace(":3,", ":5,");
-        assert_eq!(keys(&thread("T-1", MESSAGE)), keys(&thread("T-2", MESSAGE)));
-        let both = keys(&thread("T-1", &format!("{MESSAGE},{other}")));
-        assert_eq!(both.len(), 2);
-        assert_ne!(both[0], both[1]);
-    }
-
-    #[test]
-    fn what_is_broken_costs_only_itself() {
-        for bad in ["-1", "NaN", "1e99", "\"x\"", "{}"] {
-            let broken = MESSAGE.replace(":210,", &format!(":{bad},"));
-            let text = format!(r#"{{"messages":[{broken},null,7,{MESSAGE}]}}"#);
-            let found = testing::document(read, "/t/T-9.json", &text);
-            assert_eq!((rows(&found).len(), found.failures), (1, 1), "{bad}");
-            assert_eq!(found.shown[0].0, 13, "{bad}");
-            assert_eq!(&*found.observations[0].who.session, "T-9");
-        }
-        for whole in ["", "[]", "{\"messages\":[", "\u{feff}x", "7"] {
-            assert_eq!(
-                testing::document(read, "/t/T-9.json", whole).failures,
-                1,
-                "{whole}"
-            );
-        }
     }
 }
