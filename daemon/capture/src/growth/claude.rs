@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Growth, Hidden};
 use crate::agents::values::instant;
-use lines::Lines;
+use lines::{Billed, Lines};
 use text::{forgets_thinking, mentions_file, plain, without_padding};
 
 /// A prompt of fewer tokens is no call of the agent's: its instructions alone have more.
@@ -49,6 +49,10 @@ struct Chain {
     /// The message of the call that was read last.
     message: String,
     call: Option<Call>,
+    /// Calls so far.
+    calls: u32,
+    /// The call that the conversation goes on from, when it is not the last one.
+    rewound: Option<Billed>,
     /// What the first prompt was billed as.
     first: Option<u64>,
     /// Since the last call began.
@@ -85,6 +89,11 @@ impl Reader {
         let at = self.chain(line);
         let chain = &mut self.chains[at];
         chain.taken_up |= chain.goes_on_elsewhere(line);
+        let text = |key: &str| line[key].as_str().unwrap_or_default();
+        if kind == "user" && says_something(&line["message"]["content"]) {
+            let from = self.lines.call(text("parentUuid"), at);
+            chain.rewind(from.filter(|call| call.number < chain.calls));
+        }
         let before = (chain.growth.said.len(), chain.growth.added.len());
         let calls = found.len();
         match kind {
@@ -103,8 +112,12 @@ impl Reader {
         let own = |texts: &[String], from: usize| texts.get(from..).unwrap_or_default().to_vec();
         let mut texts = own(&chain.growth.said, said);
         texts.append(&mut own(&chain.growth.added, added));
-        let text = |key: &str| line[key].as_str().unwrap_or_default();
-        self.lines.add(text("uuid"), text("parentUuid"), at, texts);
+        let call = chain.call.as_ref().map_or_else(Billed::default, |call| Billed {
+            number: chain.calls,
+            prompt: call.prompt,
+            answer: call.answer,
+        });
+        self.lines.add(text("uuid"), text("parentUuid"), at, call, texts);
         if kind == "user" || kind == "attachment" {
             chain.appended_at_ms = line["timestamp"]
                 .as_str()
@@ -228,6 +241,7 @@ impl Chain {
             prompt,
             answer: 0,
         };
+        self.calls = self.calls.saturating_add(1);
         if prompt >= LEAST_PROMPT {
             self.first.get_or_insert(prompt);
         }
@@ -239,7 +253,7 @@ impl Chain {
             }
             _ => {
                 self.growth = Growth::default();
-                (self.mentions, self.summed_up) = (false, false);
+                (self.mentions, self.summed_up, self.rewound) = (false, false, None);
             }
         }
     }
@@ -257,6 +271,9 @@ impl Chain {
         growth.at_ms = at_ms;
         model.clone_into(&mut growth.model);
         (growth.before, growth.answer) = (last.prompt, last.answer);
+        if let Some(call) = self.rewound.take() {
+            (growth.before, growth.answer) = (call.prompt, call.answer);
+        }
         if std::mem::take(&mut self.summed_up) {
             // Only what was there at the beginning is there again, and the summary.
             growth.before = self.first.unwrap_or(last.prompt).min(last.prompt);
@@ -273,10 +290,27 @@ impl Chain {
         growth
     }
 
+    /// The user goes back to an earlier point, and on from there.
+    fn rewind(&mut self, to: Option<Billed>) {
+        if to.is_some() {
+            self.rewound = to;
+            self.thought.clear();
+            self.growth = Growth {
+                hidden: Some(Hidden::Rewound),
+                ..Growth::default()
+            };
+        }
+    }
+
     /// The agent notes something about the conversation.
     fn noted(&mut self, line: &Value) {
         match line["subtype"].as_str() {
             Some("compact_boundary") => self.sum_up(),
+            // What the user ran beside the model, which the model is told.
+            Some("local_command") => {
+                let text = line["content"].as_str().unwrap_or_default();
+                self.growth.added.push(text.to_owned());
+            }
             Some("microcompact_boundary") => {
                 let saved = line["microcompactMetadata"]["tokensSaved"].as_u64().unwrap_or(0);
                 self.growth.forgotten = self.growth.forgotten.saturating_add(saved);
@@ -364,6 +398,12 @@ impl Chain {
     fn prompt(&mut self) {
         self.growth.dropped.append(&mut self.thought);
     }
+}
+
+/// Whether a content is of the user's own, and not the result of a tool alone.
+fn says_something(content: &Value) -> bool {
+    let mut blocks = content.as_array().into_iter().flatten();
+    content.is_string() || blocks.any(|block| block["type"] == "text")
 }
 
 /// A version as three numbers.

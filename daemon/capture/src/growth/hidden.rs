@@ -11,6 +11,8 @@ pub enum Hidden {
     File,
     /// The conversation was replaced by a summary.
     Compacted,
+    /// The user went back to an earlier point of the conversation.
+    Rewound,
     /// Something is attached that has no text, or of which the text is not there.
     Attached,
     /// Definitions of tools were loaded.
@@ -25,11 +27,12 @@ pub enum Hidden {
 
 impl Hidden {
     /// All of them.
-    pub const ALL: [Hidden; 9] = [
+    pub const ALL: [Hidden; 10] = [
         Hidden::Resumed,
         Hidden::Interrupted,
         Hidden::File,
         Hidden::Compacted,
+        Hidden::Rewound,
         Hidden::Attached,
         Hidden::Tools,
         Hidden::Model,
@@ -44,6 +47,7 @@ impl Hidden {
             Hidden::Interrupted => "interrupted",
             Hidden::File => "file",
             Hidden::Compacted => "compacted",
+            Hidden::Rewound => "rewound",
             Hidden::Attached => "attached",
             Hidden::Tools => "tools",
             Hidden::Model => "model",
@@ -59,6 +63,7 @@ impl Hidden {
             Hidden::Interrupted => "an answer was broken off, and nobody knows how much of it is kept",
             Hidden::File => "a prompt names a file that its transcript does not hold",
             Hidden::Compacted => "the conversation was compacted since its last call",
+            Hidden::Rewound => "the user went back to an earlier point of the conversation",
             Hidden::Attached => "something is attached that its transcript does not tell",
             Hidden::Tools => "definitions of tools were loaded that its transcript does not hold",
             Hidden::Model => "another model billed the last call",

@@ -14,10 +14,19 @@ pub(super) struct Lines {
     bytes: usize,
 }
 
+/// A call of a conversation: which one, and what its prompt and its answer were billed as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Billed {
+    pub(super) number: u32,
+    pub(super) prompt: u64,
+    pub(super) answer: u64,
+}
+
 #[derive(Debug)]
 struct Line {
-    /// The conversation that it belongs to.
+    /// The conversation that it belongs to, and the call of it that was made last.
     chain: usize,
+    call: Billed,
     parent: String,
     /// What it adds to the prompt.
     texts: Vec<String>,
@@ -29,13 +38,20 @@ impl Lines {
         self.known.get(uuid).map(|line| line.chain)
     }
 
-    pub(super) fn add(&mut self, uuid: &str, parent: &str, chain: usize, texts: Vec<String>) {
+    /// The call of the same conversation that was made last when a line was written.
+    pub(super) fn call(&self, uuid: &str, chain: usize) -> Option<Billed> {
+        let line = self.known.get(uuid).filter(|line| line.chain == chain)?;
+        Some(line.call)
+    }
+
+    pub(super) fn add(&mut self, uuid: &str, parent: &str, chain: usize, call: Billed, texts: Vec<String>) {
         if self.known.len() >= MOST_LINES || uuid.is_empty() {
             return;
         }
         self.bytes += texts.iter().map(String::len).sum::<usize>();
         let line = Line {
             chain,
+            call,
             parent: parent.to_owned(),
             texts: if self.bytes > MOST_TEXT { Vec::new() } else { texts },
         };
@@ -86,9 +102,15 @@ mod tests {
             ("4", "2", "d"),
             ("5", "4", ""),
         ] {
-            lines.add(uuid, parent, 0, vec![text.to_owned()]);
+            lines.add(uuid, parent, 0, Billed::default(), vec![text.to_owned()]);
         }
-        lines.add("x", "1", 1, vec!["another conversation".to_owned()]);
+        lines.add(
+            "x",
+            "1",
+            1,
+            Billed::default(),
+            vec!["another conversation".to_owned()],
+        );
         assert_eq!(lines.chain("x"), Some(1));
         assert_eq!(lines.aside("5", 0), ["c"]);
         assert!(lines.aside("5", 0).is_empty());
@@ -97,11 +119,11 @@ mod tests {
     #[test]
     fn a_way_that_does_not_begin_at_the_beginning_says_nothing() {
         let mut lines = Lines::default();
-        lines.add("2", "cut off", 0, vec!["b".to_owned()]);
-        lines.add("3", "2", 0, vec!["c".to_owned()]);
-        lines.add("4", "2", 0, vec!["d".to_owned()]);
-        lines.add("a", "b", 0, vec!["e".to_owned()]);
-        lines.add("b", "a", 0, vec!["f".to_owned()]);
+        lines.add("2", "cut off", 0, Billed::default(), vec!["b".to_owned()]);
+        lines.add("3", "2", 0, Billed::default(), vec!["c".to_owned()]);
+        lines.add("4", "2", 0, Billed::default(), vec!["d".to_owned()]);
+        lines.add("a", "b", 0, Billed::default(), vec!["e".to_owned()]);
+        lines.add("b", "a", 0, Billed::default(), vec!["f".to_owned()]);
         for from in ["4", "a", "none", ""] {
             assert!(lines.aside(from, 0).is_empty(), "{from}");
         }

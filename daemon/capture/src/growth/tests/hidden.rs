@@ -194,6 +194,42 @@ fn old_versions_lose_results_beside_the_way_when_they_are_taken_up_again() {
 }
 
 #[test]
+fn whoever_goes_back_goes_on_from_the_call_that_was_there() {
+    let call = |id: &str, prompt: u64, output: u64| {
+        format!(
+            r#""type":"assistant","message":{{"id":"{id}","model":"{OPUS}","usage":{{"input_tokens":{prompt},"output_tokens":{output}}},"content":[{{"type":"text","text":"Well, well."}}]}}"#
+        )
+    };
+    let said = |text: &str| format!(r#""type":"user","message":{{"content":"{text}"}}"#);
+    let note = r#""type":"progress""#;
+    for (parent, before, hidden) in [
+        ("1", (20_000, 40), Some(Hidden::Rewound)),
+        ("3", (20_500, 50), None),
+        ("4", (20_500, 50), None),
+        ("cut off", (20_500, 50), None),
+    ] {
+        let lines = [
+            in_tree("2.1.90", "1", "", &call("a", 20_000, 40)),
+            in_tree("2.1.90", "2", "1", &said("Do this")),
+            in_tree("2.1.90", "3", "2", &call("b", 20_500, 50)),
+            in_tree("2.1.90", "4", "3", note),
+            in_tree("2.1.90", "5", parent, &said("Do that")),
+            in_tree("2.1.90", "6", "5", &call("c", 20_100, 9)),
+        ];
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let found = read(CLAUDE, &lines);
+        let step = &found[1];
+        assert_eq!(
+            ((step.before, step.answer), step.hidden),
+            (before, hidden),
+            "{parent}"
+        );
+        assert_eq!(step.added, ["Do that"]);
+        assert_eq!(step.said.is_empty(), hidden.is_some());
+    }
+}
+
+#[test]
 fn after_a_summary_the_beginning_is_the_anchor() {
     let text = r#"{"type":"text","text":"Yes."}"#;
     let boundary = r#"{"type":"system","sessionId":"s","subtype":"compact_boundary"}"#;
