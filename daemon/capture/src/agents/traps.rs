@@ -26,7 +26,7 @@ const SAMPLES: [Sample; 8] = [
         agent: "droid",
         path: "-w-app/s1.settings.json",
         text: r#"{"model":"claude-opus-4-8","providerLock":"anthropic","providerLockTimestamp":"2026-11-20T08:00:00Z","tokenUsage":{"inputTokens":300,"outputTokens":900,"cacheCreationTokens":2000,"cacheReadTokens":80000,"thinkingTokens":50,"factoryCredits":3.25}}"#,
-        total: 83_250,
+        total: 83_200,
     },
     Sample {
         agent: "roo-code",
