@@ -15,7 +15,7 @@ struct Sample {
     total: u64,
 }
 
-const SAMPLES: [Sample; 8] = [
+const SAMPLES: [Sample; 9] = [
     Sample {
         agent: "amp",
         path: "T-1.json",
@@ -60,9 +60,15 @@ const SAMPLES: [Sample; 8] = [
     },
     Sample {
         agent: "cursor",
+        path: "w/agent-transcripts/0197a1b2-0000-4000-8000-00000000000a.json",
+        text: "[{\"role\":\"assistant\",\"text\":\"fourteen chars\"}]",
+        total: 4,
+    },
+    Sample {
+        agent: "cursor",
         path: "w/agent-transcripts/0197a1b2-0000-4000-8000-00000000000a.txt",
         text: "user:\nwhy?\nassistant:\nfourteen chars\n",
-        total: 4,
+        total: 5,
     },
 ];
 

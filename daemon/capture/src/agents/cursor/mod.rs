@@ -30,6 +30,11 @@ pub(super) const FORMAT: Format = Format {
             read: Reading::Document(transcript::lines),
         },
         Form {
+            files: "*/agent-transcripts/**/*.json",
+            kind: "cursor-transcript",
+            read: Reading::Document(transcript::list),
+        },
+        Form {
             files: "*/agent-transcripts/**/*.txt",
             kind: "cursor-transcript",
             read: Reading::Document(transcript::text),

@@ -1,5 +1,5 @@
 //! Transcripts of Cursor's agents: `projects/*/agent-transcripts/<conversation>/<conversation>.jsonl`, those of subagents in
-//! `subagents` beside it, and in former versions `<conversation>.txt`. They hold what was said and which tools were called
+//! `subagents` beside it, and in former versions `<conversation>.txt`, with `<conversation>.json` beside it. They hold what was said and which tools were called
 //! with what, but no time, model or figure, so a conversation is one estimate that grows: of its answers' length, at the
 //! time when it was seen first.
 //!
@@ -48,6 +48,26 @@ pub(super) fn lines(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> 
     Ok(())
 }
 
+/// Reads a transcript that is a list.
+pub(super) fn list(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
+    let mut characters = 0u64;
+    let mut reader = Reader::new(bytes);
+    if !reader.next_is(b'[')? {
+        return Err(Problem("not a list of messages".into()));
+    }
+    reader.array(|reader| {
+        let offset = reader.next_position()? as u64;
+        match said(reader.raw()?) {
+            Ok(length) => characters = characters.saturating_add(length),
+            Err(problem) => notes.fail(offset, problem.0),
+        }
+        Ok(())
+    })?;
+    reader.end()?;
+    book(characters, ".json", notes);
+    Ok(())
+}
+
 /// Reads a transcript of text.
 pub(super) fn text(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
     let (mut characters, mut answers, mut result) = (0u64, false, false);
@@ -61,7 +81,7 @@ pub(super) fn text(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
                 result &= part.is_empty() || line.starts_with([' ', '\t']);
                 result &= !PARTS.iter().any(|begin| part.starts_with(begin));
                 if answers && !result {
-                    characters += part.chars().count() as u64;
+                    characters += line.chars().count() as u64 + 1;
                 }
             }
         }
@@ -70,7 +90,7 @@ pub(super) fn text(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The length of what the model said in a line: its text, and its tool calls' arguments.
+/// The length of what the model said in a message: its text, and its tool calls' arguments.
 fn said(line: &[u8]) -> Result<u64, Problem> {
     if line.trim_ascii().is_empty() {
         return Ok(0);
@@ -83,12 +103,14 @@ fn said(line: &[u8]) -> Result<u64, Problem> {
             b"message" => {
                 reader.object(|reader, key| {
                     match key {
-                        b"content" => characters = content(reader)?,
+                        b"content" => characters = characters.saturating_add(content(reader)?),
                         _ => reader.skip()?,
                     }
                     Ok(())
                 })?;
             }
+            // As lists have it.
+            b"text" | b"toolCalls" => characters = characters.saturating_add(content(reader)?),
             _ => reader.skip()?,
         }
         Ok(())
@@ -109,8 +131,8 @@ fn content(reader: &mut Reader<'_>) -> Result<u64, Problem> {
     reader.array(|reader| {
         reader.object(|reader, key| {
             let more = match key {
-                b"text" | b"thinking" | b"name" => length(reader)?,
-                b"input" => reader.length()?,
+                b"text" | b"thinking" | b"name" | b"toolName" => length(reader)?,
+                b"input" | b"args" => reader.length()?,
                 _ => {
                     reader.skip()?;
                     0
@@ -278,11 +300,19 @@ mod tests {
             let asked = document(lines, &path(ID), &line.replace("assistant", "user"));
             assert_eq!((asked.observations.len(), asked.failures), (0, 0), "{content}");
         }
+        let list_path = path(ID).replace(".jsonl", ".json");
+        let told = r#"[{"role":"user","text":"why?"},{"role":"assistant","text":"abcdefg","toolCalls":[{"toolName":"Read","args":{"p":"abc"}}]},{"role":"tool","toolResult":{"text":"long"}},7]"#;
+        let found = document(list, &list_path, told);
+        assert_eq!(
+            (rows(&found), found.failures),
+            (vec![format!("{ID} unknown 0+7 r0 w0")], 1)
+        );
+        assert_eq!(keys(&found), keys(&document(lines, &path(ID), &transcript(1))));
         let text_path = path(ID).replace(".jsonl", ".txt");
         let told = "user:\n<user_query>\nwhy?\n</user_query>\n\nassistant:\n[Thinking] abcd\nabcdefg\n[Tool call] Read\n  path=x\n\n[Tool result] Read\n  a long result\n\n  more\nabcdefg\n\nuser:\nassistant: said the user\n";
         assert_eq!(
             rows(&document(text, &text_path, told)),
-            [format!("{ID} unknown 0+15 r0 w0")]
+            [format!("{ID} unknown 0+18 r0 w0")]
         );
     }
 
