@@ -123,17 +123,36 @@ impl Merger {
     /// The tokens of a character that nothing is joined with.
     #[inline(always)]
     fn count_char(&mut self, vocabulary: &Vocabulary, figure: Char, char: &[u8]) -> u64 {
-        let joins = |at: usize| u64::from(vocabulary.pair(char[at], char[at + 1]) != APART);
+        let joins = |at: usize| vocabulary.pair(char[at], char[at + 1]);
         let is_token = u64::from(figure.is_token());
         // Without branches: of random text nobody foresees where they go.
-        match char.len() {
-            3 => 3 - (joins(0) | joins(1)) - is_token,
-            4 if is_token == 0 && joins(0) | joins(1) | joins(2) != 0 => {
+        match *char {
+            [_, _, _] => 3 - u64::from(joins(0).min(joins(1)) != APART) - is_token,
+            [0xf0, second, third, fourth] if is_token == 0 && second < 0xa0 => {
+                let [first, second, third, fourth] =
+                    [0xf0, second, third, fourth].map(|byte| vocabulary.single[usize::from(byte)]);
+                let [start, middle, end] = [joins(0), joins(1), joins(2)];
+                let lowest = start.min(middle).min(end);
+                if lowest == APART {
+                    return 4;
+                }
+                // One more may join; the whole character is no token.
+                let of = |left, right| vocabulary.joins.of(left, right);
+                let more = if lowest == middle {
+                    of(first, middle).min(of(middle, fourth))
+                } else if lowest == start {
+                    of(start, third).min(end)
+                } else {
+                    of(second, end).min(start)
+                };
+                3 - u64::from(more != APART)
+            }
+            [_, _, _, _] if is_token == 0 => {
                 self.parts.set(vocabulary, char);
                 self.count_stretch(vocabulary, char, 4)
             }
             _ if is_token != 0 => 1,
-            len => len as u64,
+            _ => char.len() as u64,
         }
     }
 

@@ -10,7 +10,7 @@
 
 mod tearing;
 
-use crate::joins::APART;
+use crate::joins::{APART, BLANK, FIGURE_BITS, GROUP_BITS};
 use crate::seams::{char_len, is_inner};
 use crate::vocabulary::{Layout, Tokens};
 use tearing::{Merged, Rough, Torn};
@@ -22,22 +22,20 @@ const BLOCK: usize = 64;
 /// Bits of the table `together`: 64 KB.
 const TOGETHER_BITS: u32 = 19;
 
-/// Bits of a figure, above those of the rank.
-const TOKEN: u32 = 1 << 18;
+/// Bits above those of the figure of a token.
+const TOKEN: u32 = 1 << FIGURE_BITS;
 /// A token with its beginning or with its end may come before it.
-const TORN_BEFORE: u32 = 1 << 19;
-const TORN_BEHIND: u32 = 1 << 20;
+const TORN_BEFORE: u32 = 1 << (FIGURE_BITS + 1);
+const TORN_BEHIND: u32 = 1 << (FIGURE_BITS + 2);
 /// It may be the other part of such a token, before a character or behind one.
-const TEARS_NEXT: u32 = 1 << 21;
-const TEARS_LAST: u32 = 1 << 22;
+const TEARS_NEXT: u32 = 1 << (FIGURE_BITS + 3);
+const TEARS_LAST: u32 = 1 << (FIGURE_BITS + 4);
 /// The same for blanks alone, which stand before the first character of most words.
-const TORN_BY_BLANK: u32 = 1 << 23;
-const BLANK: u32 = 1 << 24;
-const ASCII: u32 = 1 << 25;
+const TORN_BY_BLANK: u32 = 1 << (FIGURE_BITS + 5);
 /// Some token has it whole and another character whole.
-const INSIDE: u32 = 1 << 26;
+const INSIDE: u32 = 1 << (FIGURE_BITS + 6);
 /// Some token has it, or its beginning, behind the end of a character, or its beginning behind anything but a blank.
-const REACHED: u32 = 1 << 27;
+const REACHED: u32 = 1 << (FIGURE_BITS + 7);
 
 /// What is known of a character.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,9 +43,9 @@ pub(crate) struct Char(u32);
 
 impl Char {
     /// One that is no token.
-    const OTHER: Char = Char(TEARS_NEXT | TEARS_LAST);
+    const OTHER: Char = Char(APART | TEARS_NEXT | TEARS_LAST);
     /// The same, with a beginning that some token has behind something.
-    const OTHER_REACHED: Char = Char(TEARS_NEXT | TEARS_LAST | REACHED);
+    const OTHER_REACHED: Char = Char(APART | TEARS_NEXT | TEARS_LAST | REACHED);
 
     /// Its rank, if it is a token.
     #[inline(always)]
@@ -63,13 +61,13 @@ impl Char {
     /// Whether some token could have something of this character and something of the next one.
     #[inline(always)]
     pub(crate) fn meets(self, next: Char) -> bool {
-        self.0 & next.0 & INSIDE != 0 || (next.0 & REACHED | self.0 & BLANK) != 0
+        self.0 & next.0 & INSIDE != 0 || next.0 & REACHED != 0 || self.is_blank()
     }
 
     /// Whether both are ASCII.
     #[inline(always)]
     pub(crate) fn is_ascii_with(self, other: Char) -> bool {
-        self.0 & other.0 & ASCII != 0
+        (self.0 | other.0) % (1 << GROUP_BITS) <= BLANK
     }
 
     /// The same, where it is known that nothing tears it.
@@ -94,7 +92,12 @@ impl Char {
     /// Whether that is so because `last` is a blank.
     #[inline(always)]
     pub(crate) fn torn_by_blank(self, last: Char) -> bool {
-        self.0 & TORN_BY_BLANK != 0 && last.0 & BLANK != 0
+        self.0 & TORN_BY_BLANK != 0 && last.is_blank()
+    }
+
+    #[inline(always)]
+    fn is_blank(self) -> bool {
+        self.0 % (1 << GROUP_BITS) == BLANK
     }
 }
 
@@ -175,8 +178,7 @@ impl Chars {
             chars.reach_blocks(token.bytes);
         }
         for byte in ascii.chunks(1) {
-            let blank = if byte == b" " { BLANK } else { 0 };
-            chars.put(byte, Char(layout.rank(byte) | TOKEN | ASCII | INSIDE | blank));
+            chars.put(byte, Char(layout.rank(byte) | TOKEN | INSIDE));
         }
         let mut torn = Torn::default();
         for (char, merged) in &whole {
@@ -316,7 +318,7 @@ fn bit(left: Char, right: Char) -> usize {
 
 /// The number of this character.
 #[inline(always)]
-fn point(char: &[u8]) -> usize {
+pub(crate) fn point(char: &[u8]) -> usize {
     let low = |byte: u8| usize::from(byte & 0x3f);
     match *char {
         [a] => usize::from(a),

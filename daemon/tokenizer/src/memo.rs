@@ -1,9 +1,9 @@
 //! What the pieces that were merged lately came to: the same few come again and again in every real text.
 
 /// Places; a piece has one.
-const PLACES: usize = 8192;
+const PLACES: usize = 4096;
 /// Bytes of a place: the length of the piece, its tokens, the piece.
-const PLACE: usize = 32;
+const PLACE: usize = 64;
 /// Longest piece that is kept.
 const LONGEST: usize = PLACE - 2;
 

@@ -3,7 +3,7 @@
 
 use crate::chars::Chars;
 use crate::encoding::Tables;
-use crate::joins::{APART, Joins};
+use crate::joins::{APART, GROUP_BITS, Joins, group};
 use crate::keys::{hash, middle_place, pack_middle, pack_short, short_place};
 use crate::seams::Seams;
 
@@ -163,10 +163,12 @@ impl Layout {
     }
 
     fn new(list: &'static [u8]) -> Layout {
-        let (mut all, mut short, mut middle, mut long) = (0, 0, 0, 0);
-        for Token { bytes, .. } in Tokens::of(list) {
-            all += 1;
-            match bytes.len() {
+        let (mut short, mut middle, mut long) = (0, 0, 0);
+        // Of each group of first parts.
+        let mut joined = [0; 1 << GROUP_BITS];
+        for token in Tokens::of(list) {
+            joined[group(token.parts().0) as usize] += 1;
+            match token.bytes.len() {
                 1 | 2 => {}
                 3..=7 => short += 1,
                 8..=15 => middle += 1,
@@ -183,7 +185,7 @@ impl Layout {
                 middle: vec![0; places(middle)],
                 long: Long::new(list, long),
                 some: vec![0; (1 << SOME_BITS) / 64],
-                joins: Joins::new(all),
+                joins: Joins::new(&joined),
                 seams: Seams::new(),
                 chars: Chars::default(),
             },
@@ -288,6 +290,7 @@ impl Long {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Token {
     pub(crate) bytes: &'static [u8],
+    /// Its rank, and below that its group.
     pub(crate) rank: u32,
     /// Bytes of the first of the two that it is joined from.
     first: usize,
@@ -329,7 +332,7 @@ impl Iterator for Tokens {
             self.rest = rest;
             return Some(Token {
                 bytes,
-                rank: self.rank - 1,
+                rank: (self.rank - 1) << GROUP_BITS | group(bytes),
                 first: usize::from(*first).min(bytes.len()),
             });
         }
@@ -404,6 +407,7 @@ mod tests {
                 }
                 found += 1;
                 assert!(token.len() <= LONGEST, "{token:?}");
+                let expected = expected << GROUP_BITS | group(&token);
                 assert_eq!(layout.rank(&token), expected, "{token:?}");
                 assert!(vocabulary.has(&token, 0, token.len()), "{token:?}");
                 let inside = [b"x".as_slice(), &token, "…".repeat(6).as_bytes()].concat();

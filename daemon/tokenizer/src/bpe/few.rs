@@ -113,29 +113,34 @@ impl Parts {
             next[at] = at as u8 + 1;
             before[at] = (at as u8).wrapping_sub(1);
         }
-        loop {
-            let lowest = least(keys);
-            if lowest >= LEAST_APART {
-                return parts as u64;
-            }
+        let mut lowest = least(keys);
+        while lowest < LEAST_APART {
             parts -= 1;
             let at = lowest as usize % MOST;
             let joined = (lowest >> PLACE_BITS).cast_unsigned();
             let right = usize::from(next[at]) % MOST;
             let end = usize::from(next[right]);
+            let left = usize::from(before[at]) % MOST;
             ranks[at] = joined;
             next[at] = end as u8;
-            keys[right] = NO_KEY;
             keys[at] = NO_KEY;
+            keys[right] = NO_KEY;
+            if at > 0 {
+                keys[left] = NO_KEY;
+            }
+            // Of the others: a processor does this while it waits for what is looked up.
+            lowest = least(keys);
             if end < len {
                 before[end % MOST] = at as u8;
                 keys[at] = key(joins.of(joined, ranks[end % MOST]), at);
+                lowest = lowest.min(keys[at]);
             }
             if at > 0 {
-                let left = usize::from(before[at]) % MOST;
                 keys[left] = key(joins.of(ranks[left], joined), left);
+                lowest = lowest.min(keys[left]);
             }
         }
+        parts as u64
     }
 }
 

@@ -1,6 +1,6 @@
 //! Merging a window of a long stretch, and where two windows have a token in common.
 
-use crate::joins::{APART, Joins};
+use crate::joins::{APART, GROUP_BITS, Joins};
 use crate::vocabulary::Vocabulary;
 
 /// First token from `here[first..]` on that `there` has at the same place.
@@ -45,7 +45,7 @@ pub(super) struct Merge {
     end: Vec<u32>,
     /// Which token a part is.
     ranks: Vec<u32>,
-    /// Rank of a part together with the next one, and its place in the block; whole blocks.
+    /// Figure of a part together with the next one, and its place in the block; whole blocks.
     keys: Vec<i32>,
     /// The lowest rank of each block, and the number of the block as far as it fits.
     lowest: Vec<i32>,
@@ -129,7 +129,11 @@ impl Merge {
             self.places[block] = least as u8 % BLOCK as u8;
             self.lowest[block] = match least {
                 NO_KEY => NO_KEY,
-                _ => key(least as u32 >> PLACE_BITS, BLOCK_BITS, block >> self.beyond),
+                _ => key(
+                    least as u32 >> (PLACE_BITS + GROUP_BITS),
+                    BLOCK_BITS,
+                    block >> self.beyond,
+                ),
             };
         }
     }
