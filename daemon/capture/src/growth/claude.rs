@@ -11,6 +11,8 @@ use crate::agents::values::instant;
 use lines::{Billed, Lines};
 use text::{forgets_thinking, mentions_file, plain, without_padding};
 
+/// Conversations in one file: a session and its subagents.
+const MOST_CHAINS: usize = 1_024;
 /// A prompt of fewer tokens is no call of the agent's: its instructions alone have more.
 const LEAST_PROMPT: u64 = 2_000;
 /// What the agent writes in place of an answer that was broken off. What there was of it is in no transcript.
@@ -86,7 +88,9 @@ const LONG_REST_MS: i64 = 60 * 60 * 1000;
 impl Reader {
     pub(super) fn line(&mut self, line: &Value, found: &mut Vec<Growth>) {
         let kind = line["type"].as_str().unwrap_or_default();
-        let at = self.chain(line);
+        let Some(at) = self.chain(line) else {
+            return;
+        };
         let chain = &mut self.chains[at];
         chain.taken_up |= chain.goes_on_elsewhere(line);
         let text = |key: &str| line[key].as_str().unwrap_or_default();
@@ -149,8 +153,8 @@ impl Reader {
         (last.prompt >= LEAST_PROMPT).then(|| chain.step(&last, &model.unwrap_or_default(), at_ms))
     }
 
-    /// The conversation that the line belongs to: its parent's, or a new one.
-    fn chain(&mut self, line: &Value) -> usize {
+    /// The conversation that the line belongs to: its parent's, or a new one. `None`: there are too many.
+    fn chain(&mut self, line: &Value) -> Option<usize> {
         let text = |key: &str| line[key].as_str().unwrap_or_default();
         let sidechain = line["isSidechain"] == true;
         let session = text("sessionId");
@@ -159,13 +163,16 @@ impl Reader {
         let parent = parent.filter(|at| fits(&self.chains[*at]));
         // The main conversation has one chain, wherever it was taken up again.
         let main = || self.chains.iter().position(|chain| !sidechain && fits(chain));
-        parent.or_else(main).unwrap_or_else(|| {
-            self.chains.push(Chain {
-                session: session.to_owned(),
-                sidechain,
-                ..Chain::default()
-            });
-            self.chains.len() - 1
+        parent.or_else(main).or_else(|| {
+            let room = self.chains.len() < MOST_CHAINS;
+            room.then(|| {
+                self.chains.push(Chain {
+                    session: session.to_owned(),
+                    sidechain,
+                    ..Chain::default()
+                });
+                self.chains.len() - 1
+            })
         })
     }
 }

@@ -6,12 +6,16 @@ use std::collections::{HashMap, HashSet};
 const MOST_LINES: usize = 100_000;
 /// Bytes of texts that are remembered of one file: past them nothing is said to be left out.
 const MOST_TEXT: usize = 32 * 1024 * 1024;
+/// How often a session is taken up again at most: each time all lines are looked at.
+const MOST_TIMES: u32 = 64;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     known: HashMap<String, Line>,
     bytes: usize,
+    /// How often it was asked what lies aside.
+    asked: u32,
 }
 
 /// A call of a conversation: which one, and what its prompt and its answer were billed as.
@@ -66,6 +70,10 @@ impl Lines {
 
     /// The texts of a conversation that do not lie on the way from a line to the first one. They are forgotten.
     pub(super) fn aside(&mut self, uuid: &str, chain: usize) -> Vec<String> {
+        self.asked += 1;
+        if self.asked > MOST_TIMES {
+            return Vec::new();
+        }
         let mut way: Vec<&str> = Vec::new();
         let mut at = uuid;
         // A line that follows itself must not be followed for ever.

@@ -281,6 +281,31 @@ fn images_are_kept_apart_from_texts() {
     );
 }
 
+#[test]
+fn a_file_that_wants_to_keep_the_reader_busy_does_not() {
+    let began = std::time::Instant::now();
+    let mut reader = Reader::new(CLAUDE).unwrap();
+    let mut found = Vec::new();
+    let call = format!(
+        r#""type":"assistant","message":{{"id":"a","model":"{OPUS}","usage":{{"input_tokens":20000}},"content":[]}}"#
+    );
+    for at in 0..20_000_u32 {
+        let (uuid, parent, version) = (at.to_string(), at.saturating_sub(1).to_string(), at % 2);
+        reader.line(
+            in_tree(&format!("2.1.{version}"), &uuid, &parent, &call).as_bytes(),
+            &mut found,
+        );
+        let session = format!(r#"{{"type":"user","sessionId":"s{at}","message":{{"content":"Hello"}}}}"#);
+        reader.line(session.as_bytes(), &mut found);
+    }
+    assert!(reader.next(None, 0).is_some());
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
 /// A line of any kind that a conversation can have, in a tree or beside it.
 fn any_line() -> impl Strategy<Value = String> {
     let rest = prop_oneof![
