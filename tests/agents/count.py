@@ -55,7 +55,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import programs
 from mock_model import Model
 from programs import TARGET, write
-from script import Script
+from script import Call, Script
 
 CTL = TARGET / "debug/tokmonctl"
 # How long an agent may take; the model answers at once.
@@ -316,6 +316,11 @@ def figures(call):
     return tuple(call.used[bucket] for bucket in BUCKETS)
 
 
+def begun(call):
+    """What an answer that was cut off had said that it used."""
+    return Call(call.kind, dict(call.used, output=0, reasoning=0), call.outcome)
+
+
 def total(rows):
     """Input, cache read, cache written and output of calls."""
     sums = [sum(column) for column in zip(*rows)] or [0] * len(BUCKETS)
@@ -337,7 +342,8 @@ def compare(bench, name, rows, right):
     must = [row for row, call in known.items() if call.kind not in silent and bench.scenario not in silent]
     if name == "telemetry" and (program.telemetry == "part" or bench.scenario in program.hasty):
         must = []
-    shown = collections.Counter(map(main_part, rows))
+    # Of an answer that was cut off an agent may tell how it began.
+    shown = collections.Counter(row for row in map(main_part, rows) if row not in bench.begun)
     wrong = [f"{known[row].used} ({known[row].kind}) is missing" for row in must if row not in shown]
     wrong += [f"{row} was not used, or counted twice" for row in shown - collections.Counter(list(known))]
     for row in rows:
@@ -358,7 +364,9 @@ def check(agent, scenario, keep):
         for at, (how, steps) in enumerate(asked):
             prompt = f"[[{scenario}-{at}: {steps}]] go on" if steps else programs.COMMANDS[agent]
             bench.ask(how, prompt)
-        right = [call for call in bench.script.calls if call.outcome == "done"]
+        cut = [call for call in bench.script.calls if call.outcome == "cut"]
+        right = program.told([call for call in bench.script.calls if call.outcome == "done"])
+        bench.begun = {main_part(figures(call)) for call in program.told([begun(call) for call in cut])}
         shown = bench.settled(right)
         shown.update(bench.again())
         words, wrong = [], []

@@ -118,7 +118,10 @@ WANTED = {
     "bash": {"command": "true", "description": "Nothing"},
     "Shell": {"command": "true"},
     "run_commands": {"commands": ["true"]},
+    "execute_command": {"command": "true", "requires_approval": False},
 }
+# How some have to say that they are done.
+LAST = {"attempt_completion": {"result": "done"}}
 
 
 def tools(body):

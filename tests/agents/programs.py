@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import stop
+from script import Call
 
 TARGET = stop.TARGET
 NPM = ["npm", "install", "--no-audit", "--no-fund", "--loglevel", "error"]
@@ -30,15 +31,27 @@ class Program:
     way of asking besides a new session. `sets_up`: `tokmonctl setup` knows it. `telemetry`: "" for none, "whole", or
     "part" when it ends before all is sent; `exports`: it takes where to send from its environment only. `sessions`: a
     directory of sessions below the home, which may be copied. `silent`: kinds of calls that its files leave out, or
-    scenarios in which they do. `hasty`: scenarios that it leaves before its telemetry is sent.
+    scenarios in which they do. `hasty`: scenarios that it leaves before its telemetry is sent. `tells(used)`: what it
+    makes of a call's figures before it writes them down. `sums`: kinds of calls of which it tells the sum alone.
     `own(home, said)`: what it says itself that was used: input, cache read, cache written, output.
     """
 
     def __init__(self, package, prepare, how=None, *, sets_up=False, telemetry="", exports=False, sessions="",
-                 silent=(), hasty=(), own=None, new_node=False):
+                 silent=(), hasty=(), tells=None, sums=(), own=None, new_node=False):
         self.package, self.prepare, self.how, self.sets_up = package, prepare, how or {}, sets_up
         self.telemetry, self.exports, self.sessions, self.silent = telemetry, exports, sessions, silent
         self.hasty, self.own, self.new_node = hasty, own, new_node
+        self.tells, self.sums = tells or (lambda used: used), sums
+
+    def told(self, calls):
+        """These calls as it writes them down."""
+        calls = [Call(call.kind, self.tells(call.used), call.outcome) for call in calls]
+        for kind in self.sums:
+            parts = [call.used for call in calls if call.kind == kind]
+            calls = [call for call in calls if call.kind != kind]
+            if parts:
+                calls.append(Call(kind, {bucket: sum(part[bucket] for part in parts) for bucket in parts[0]}, "done"))
+        return calls
 
 
 def asked(command):
@@ -162,6 +175,44 @@ def cline_cli(provider, model):
     return prepare
 
 
+def cline_task(provider, model):
+    """Cline's former command line, which runs the core of its extension and keeps tasks as that does."""
+
+    def prepare(home, url):
+        prices = {"inputPrice": 1, "outputPrice": 2, "cacheReadsPrice": 0.1, "cacheWritesPrice": 1.25}
+        info = {"maxTokens": 8_000, "contextWindow": 200_000, "supportsPromptCache": True, **prices}
+        state = {"openAiBaseUrl": f"{url}/v1", "anthropicBaseUrl": url, "welcomeViewCompleted": True,
+                 "subagentsEnabled": True, "nativeToolCallEnabled": True, "telemetrySetting": "disabled"}
+        for mode in ("actMode", "planMode"):
+            name = "OpenAiModelId" if provider == "openai" else "ApiModelId"
+            state |= {f"{mode}ApiProvider": provider, f"{mode}{name}": model, f"{mode}OpenAiModelInfo": info}
+        write(home / ".cline/data/globalState.json", state)
+        write(home / ".cline/data/secrets.json", {"openAiApiKey": "none", "apiKey": "none"})
+        return asked(["cline", "task", "-y", "--json", stop.PROMPT]), {"CLINE_TELEMETRY_DISABLED": "1"}
+
+    return prepare
+
+
+def cline_resumes(command):
+    """With the last task; at times it waits for ever for what it has been told already, and is asked again."""
+    again = 'cline task -t 40 -T "$(ls -t "$HOME/.cline/data/tasks" | head -1)" "$@"'
+    return ["sh", "-c", f"shift; {again} || {again}", *command]
+
+
+def begun_twice(used):
+    """An answer's first token is counted where the answer begins, and again where it ends; one kind of cache writes."""
+    written = used["write_5m"] + used["write_1h"]
+    return dict(used, output=used["output"] + 1, write_5m=written, write_1h=0)
+
+
+def cline_says(home, _said):
+    """The sums in its history; of OpenAI's interface the input includes the cache."""
+    tasks = json.loads((home / ".cline/data/state/taskHistory.json").read_text())
+    sums = [sum(task[name] for task in tasks) for name in ("tokensIn", "cacheReads", "cacheWrites", "tokensOut")]
+    state = json.loads((home / ".cline/data/globalState.json").read_text())
+    return (sums[0] - (sums[1] if state["actModeApiProvider"] == "openai" else 0), *sums[1:])
+
+
 def continue_cli(home, url):
     lines = ("name: m1", "provider: openai", "model: m1", f"apiBase: {url}/v1", "apiKey: none", "roles: [chat]")
     model = "\n    ".join(lines) + "\n"
@@ -211,6 +262,15 @@ AGENTS = {
     # Of an answer that is cut off and asked for again it makes one that it cannot read.
     "cline-cli": Program("cline@3.0.65", cline_cli("openai-compatible", "m1"), silent=("cut",)),
     "cline-cli-claude": Program("cline@3.0.65", cline_cli("anthropic", "claude-sonnet-4-5"), silent=("cut",)),
+    # What its subagents use it sums up.
+    "cline": Program(
+        "cline@2.18.0", cline_task("anthropic", "claude-sonnet-4-5"), {"continue": cline_resumes},
+        sessions=".cline/data/tasks", tells=begun_twice, sums=("subagent",), silent=("aside",), own=cline_says,
+    ),
+    "cline-openai": Program(
+        "cline@2.18.0", cline_task("openai", "gpt-5.1"), {"continue": cline_resumes}, sessions=".cline/data/tasks",
+        sums=("subagent",), silent=("aside",), own=cline_says,
+    ),
     "continue": Program(
         "@continuedev/cli@1.5.47", continue_cli, {"continue": with_flags("--resume")}, sessions=".continue/sessions",
     ),

@@ -18,7 +18,7 @@ figures of its own, so that equal sums mean equal calls.
 import json
 import re
 
-from mock_model import WANTED, Reply, tools
+from mock_model import LAST, WANTED, Reply, tools
 
 SCRIPT = re.compile(r"\[\[([\w-]+): ([\w+ -]+)\]\]")
 # A step that an agent reaches more often than this is going round in circles.
@@ -40,6 +40,8 @@ SUBAGENTS = {
     "spawn_agent": lambda text: {"systemPrompt": "Count.", "task": text},
     "invoke_agent": lambda text: {"agent_name": "generalist", "prompt": text},
     "agent": lambda text: {"description": "Count", "prompt": text, "subagent_type": "general-purpose"},
+    "use_subagents": lambda text: {"prompt_1": text},
+    "new_task": lambda text: {"mode": "code", "message": text, "todos": None},
     "task": lambda text: {"description": "Count", "prompt": text, "subagent_type": "general",
                           "agent_type": "general-purpose", "name": "count", "mode": "sync"},
 }
@@ -69,9 +71,12 @@ class Script:
             self.reached[name, step] = known + 1
             if known:
                 before = ""
+        kind = self.kind(body, step)
         tool = self.tool(last, name, offered, api)
+        if not tool and kind != "compaction":
+            tool = next(((word, LAST[word]) for word in LAST if word in offered), None)
         outcome = "failed" if before.startswith("fail-") else "cut" if before == "cut" else "done"
-        self.calls.append(Call(self.kind(body, step, name), used, outcome))
+        self.calls.append(Call(kind, used, outcome))
         status = int(before[5:]) if outcome == "failed" else None
         self.last_words += last == "done" and outcome == "done" and not name.endswith("-sub")
         return Reply(tool, used, status, outcome == "cut", VERSIONS.get(api, ""))
@@ -96,12 +101,13 @@ class Script:
         return "aside", ""
 
     @staticmethod
-    def kind(body, step, name):
-        """What a call is for. Who compacts asks for a summary."""
-        last = [said for role, said in messages(body) if role == "user"][-1:]
-        if any(COMPACTS.search(said) and not SCRIPT.search(said) for said in last):
+    def kind(body, step):
+        """What a call is for. Who compacts asks for a summary; a subagent's conversation begins with its own prompt."""
+        asked = [said for role, said in messages(body) if role == "user"]
+        if any(COMPACTS.search(said) and not SCRIPT.search(said) for said in asked[-1:]):
             return "compaction"
-        return "aside" if step in ("aside", "after") else "subagent" if name.endswith("-sub") else "main"
+        names = [name for said in asked for name, _ in SCRIPT.findall(said)]
+        return "aside" if step in ("aside", "after") else "subagent" if names[0].endswith("-sub") else "main"
 
     @staticmethod
     def tool(step, name, offered, api):

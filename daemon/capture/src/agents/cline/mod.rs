@@ -44,10 +44,10 @@ pub(super) const KILO_CODE: Format = Format {
     forms: &[TASK],
 };
 
-/// Cline's command line.
+/// Cline's command line, and from its fourth version on its extension.
 pub(super) const CLINE_CLI: Format = Format {
     name: "cline-cli",
-    version: 2,
+    version: 3,
     places: |at| match at.var("CLINE_SESSION_DATA_DIR") {
         Some(sessions) => vec![sessions],
         None => vec![home(at, &["CLINE_DATA_DIR"]).join("sessions")],

@@ -1,6 +1,10 @@
 //! A session of the command line: `sessions/<id>/<id>.messages.json`, rewritten as it goes on. What the session was and
 //! where stands in `<id>.json` beside it, whose sums are not added: they are of these messages and of other sessions.
 //!
+//! Cline's extension keeps its sessions here, too, from its fourth version on. A task of an earlier one becomes a session
+//! when the user goes on with it; its last answer then says what the whole task had used, of a provider that is unknown,
+//! and a warning follows. The task's own file tells of these calls already.
+//!
 //! The input includes what was read from and written to the cache, whoever the provider is; of former versions it is less
 //! than what was cached, and stands beside it.
 
@@ -15,6 +19,9 @@ use crate::agents::values::{cost, subagent};
 
 /// Most that is read of what stands beside, in bytes.
 const MANIFEST: usize = 256 * 1024;
+
+/// What stands behind the messages of a task that became a session.
+const WARNING: &[u8] = b"this is a legacy conversation, which means tool names may have changed";
 
 /// An answer.
 #[derive(Debug, Default)]
@@ -47,8 +54,12 @@ pub(super) fn read(bytes: &[u8], notes: &mut Notes<'_>) -> Result<(), Problem> {
         messages.clear();
         reader.array(|reader| {
             let offset = reader.next_position()? as u64;
+            let raw = reader.raw()?;
+            if memchr::memmem::find(raw, WARNING).is_some() {
+                messages.retain(|message: &Message| !["", "unknown"].contains(&&*message.provider));
+            }
             // Each on its own, so that a broken one costs only itself.
-            match message(&mut Reader::new(reader.raw()?)) {
+            match message(&mut Reader::new(raw)) {
                 Ok(message) => messages.push(Message { offset, ..message }),
                 Err(problem) => notes.fail(offset, problem.0),
             }

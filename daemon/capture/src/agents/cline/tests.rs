@@ -409,6 +409,25 @@ fn sessions_of_the_command_line() {
 }
 
 #[test]
+fn a_task_that_became_a_session_tells_of_its_own_calls_itself() {
+    let answer = |id: &str, provider: &str| {
+        format!(
+            r#"{{"id":"{id}","ts":1795164520000,"role":"assistant","modelInfo":{{"id":"m1","provider":"{provider}"}},"metrics":{{"inputTokens":10,"outputTokens":1}}}}"#
+        )
+    };
+    let warning = r#"{"role":"user","content":"Warning: this is a legacy conversation, which means tool names may have changed. Use others."}"#;
+    let text = format!(
+        r#"{{"messages":[{},{warning},{},{}]}}"#,
+        answer("a", "unknown"),
+        answer("b", "anthropic"),
+        answer("c", "unknown")
+    );
+    let found = document(session::read, "/d/sessions/s1/s1.messages.json", &text);
+    assert_eq!(rows(&found), ["s1 m1 10+1 r0 w0", "s1 m1 10+1 r0 w0"]);
+    assert_eq!(&*found.observations[0].provider, "anthropic");
+}
+
+#[test]
 fn the_input_of_the_command_line_includes_the_cache_as_far_as_it_can() {
     for (input, wanted) in [(1421, 1037), (384, 0), (383, 383)] {
         let text = format!(
