@@ -236,6 +236,8 @@ async fn an_editors_state_takes_back_what_a_transcript_of_the_same_conversation_
     };
     let wanted = [Some(1), Some(1200), Some(80)];
     assert_eq!(whole(env.ctl_json(&["report"])), wanted);
+    let explained = env.ctl(&["explain"]).success().stdout.clone();
+    assert!(explained.contains("taken back"), "{explained}");
     daemon.stop();
     // After a restart the transcript goes on, and the ledger is sound.
     std::fs::write(&transcript, line(7_000)).expect("a transcript");

@@ -257,11 +257,18 @@ fn one(e: &Explained, zone: &TimeZone, screen: &Screen) -> String {
             "note     unlogged: only telemetry or a statusline showed it, no file of the agent".to_owned(),
         );
     }
-    if u.confidence == Confidence::Estimated as i32 {
-        lines.push("note     estimated, or a lower bound: its agent does not tell all of it".to_owned());
-    }
-    if !u.context.is_empty() {
-        lines.push(format!("note     {}", u.context));
+    let taken_back = t == Tokens::default()
+        && u.reported_cost.is_some()
+        && r.cost.as_ref().is_some_and(|cost| pico_or_zero(Some(cost)) == 0);
+    if taken_back {
+        lines.push("note     taken back: somebody else told of it better; it counts for nothing".to_owned());
+    } else {
+        if u.confidence == Confidence::Estimated as i32 {
+            lines.push("note     estimated, or a lower bound: its agent does not tell all of it".to_owned());
+        }
+        if !u.context.is_empty() {
+            lines.push(format!("note     {}", u.context));
+        }
     }
     if r.estimated_extra_output > 0 {
         lines.push(format!(
