@@ -32,6 +32,15 @@ pub(crate) struct Step {
     pub(crate) cost: Option<Pico>,
 }
 
+/// What it means when a total is less than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fall {
+    /// Counting began anew.
+    Anew,
+    /// The user took something back, whose use has gone from the total: it goes on from there.
+    Back,
+}
+
 /// The totals of every session that has one.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -135,6 +144,7 @@ impl Counters {
         total: Tokens,
         cost: Option<Pico>,
         path: &str,
+        fall: Fall,
     ) -> Option<Step> {
         let name = Name::from(format!("{PREFIX}{agent}/{session}"));
         let told_by = hash(&[path.as_bytes()]);
@@ -153,13 +163,16 @@ impl Counters {
         } else if total.prompt() >= last.prompt() && total.answer() >= last.answer() {
             tokens.sub(&last);
         } else {
-            // Less than before: counting began anew, unless this is an older copy of what has been seen.
-            let seen_before = counter.earlier.contains(&fingerprint(&reached));
+            // Less than before: it fell, unless this is an older copy of what has been seen.
+            let seen_before = fall == Fall::Anew && counter.earlier.contains(&fingerprint(&reached));
             let elsewhere = before.is_some_and(|before| before.told_by != told_by);
             if seen_before || elsewhere {
                 return None;
             }
             counter.resets += 1;
+            if fall == Fall::Back {
+                tokens = Tokens::default();
+            }
         }
         if counter.earlier.len() >= REMEMBERED {
             counter.earlier.remove(0);
@@ -206,7 +219,7 @@ mod tests {
     }
 
     fn step(counters: &mut Counters, input: u64, output: u64, path: &str) -> Option<(u64, u64)> {
-        let step = counters.step("droid", "s", tokens(input, output), None, path)?;
+        let step = counters.step("droid", "s", tokens(input, output), None, path, Fall::Anew)?;
         Some((step.tokens.input, step.tokens.output))
     }
 
@@ -236,7 +249,37 @@ mod tests {
                 "{input} {output} {path}"
             );
         }
-        assert!(counters.step("droid", "other", tokens(1, 1), None, "a").is_some());
+        assert!(
+            counters
+                .step("droid", "other", tokens(1, 1), None, "a", Fall::Anew)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_total_that_falls_back_goes_on_from_there() {
+        let mut counters = Counters::default();
+        let mut step = |input, path| {
+            let step = counters.step("zed", "s", tokens(input, 0), None, path, Fall::Back)?;
+            Some((step.tokens.input, step.key))
+        };
+        let mut keys = Vec::new();
+        // Up, back to what was there before, up to where it had been, and on; copies tell nothing.
+        for (input, path, wanted) in [
+            (100, "a", Some(100)),
+            (300, "a", Some(200)),
+            (100, "b", None),
+            (100, "a", None),
+            (300, "a", Some(200)),
+            (300, "b", None),
+            (310, "a", Some(10)),
+        ] {
+            let got = step(input, path);
+            keys.extend(got.map(|(_, key)| key));
+            assert_eq!(got.map(|(input, _)| input), wanted, "{input} {path}");
+        }
+        keys.dedup();
+        assert_eq!(keys.len(), 4);
     }
 
     #[test]
@@ -244,7 +287,7 @@ mod tests {
         let mut counters = Counters::default();
         let mut step = |input, cost: i128, path| {
             let cost = (cost > 0).then_some(Pico(cost));
-            let step = counters.step("crush", "s", tokens(input, 0), cost, path)?;
+            let step = counters.step("crush", "s", tokens(input, 0), cost, path, Fall::Anew)?;
             Some((step.tokens.input, step.cost.map_or(0, |cost| cost.0)))
         };
         assert_eq!(step(100, 7, "a"), Some((100, 7)));

@@ -5,7 +5,7 @@ use tokmon_core::money::Pico;
 use tokmon_core::observation::Observation;
 use tokmon_core::tokens::Tokens;
 
-use super::counters::{Counters, Step};
+use super::counters::{Counters, Fall, Step};
 use super::values::Names;
 use super::{Found, Origin};
 
@@ -69,7 +69,14 @@ impl<'a> Notes<'a> {
     pub(crate) fn since(&mut self, session: &str, total: Tokens, cost: Option<Pico>) -> Option<Step> {
         let session = self.names.get(session);
         self.counters
-            .step(self.agent, &session, total, cost, &self.origin.path)
+            .step(self.agent, &session, total, cost, &self.origin.path, Fall::Anew)
+    }
+
+    /// As [`Notes::since`], of a total that falls when the user takes something back.
+    pub(crate) fn since_taken_back(&mut self, session: &str, total: Tokens) -> Option<Step> {
+        let session = self.names.get(session);
+        self.counters
+            .step(self.agent, &session, total, None, &self.origin.path, Fall::Back)
     }
 
     /// Whether a running total of this session was seen before, in any file.

@@ -1,7 +1,8 @@
 //! Zed: `threads/threads.db`, in which a row for each thread holds it as compressed JSON.
 //!
 //! A thread says what it has used altogether, and what the latest request of each of the user's messages used. The
-//! first is a running total; the second fills in where versions leave a bucket out of it. What was used between two
+//! first is a running total; the second fills in where versions leave a bucket out of it, or keep no total at all: then it
+//! falls when the user goes back behind a message, and nothing counts again. What was used between two
 //! looks goes to the model that is set at the second, at the time that the thread was changed.
 
 use std::io::Read;
@@ -288,7 +289,7 @@ fn usage(reader: &mut Reader<'_>) -> Result<Tokens, Problem> {
 }
 
 fn book(thread: Thread, row: u64, notes: &mut Notes<'_>) {
-    let Some(step) = notes.since(&thread.id, thread.tokens, None) else {
+    let Some(step) = notes.since_taken_back(&thread.id, thread.tokens) else {
         return;
     };
     let at_ms = instant(&thread.updated)
@@ -367,6 +368,16 @@ mod tests {
             got,
             ["t1 gpt-5.4 0+20 r0 w0", "t3 claude-opus-4-8 5+130 r4000 w200"]
         );
+        // The user went back behind a message, and on from there.
+        let back = r#"{"request_token_usage":{"u1":{"input_tokens":100,"output_tokens":10},"u2":{"input_tokens":200,"output_tokens":20}}}"#;
+        put(&database, "t4", "2026-11-20T08:55:01Z", "json", back.as_bytes());
+        assert_eq!(rows(&database.read()), ["t4 unknown 300+30 r0 w0"]);
+        let less = back.replace(r#","u2":{"input_tokens":200,"output_tokens":20}"#, "");
+        put(&database, "t4", "2026-11-20T08:55:02Z", "json", less.as_bytes());
+        assert_eq!(rows(&database.read()), [""; 0]);
+        let on = back.replace(":200,", ":250,").replace("u2", "u3");
+        put(&database, "t4", "2026-11-20T08:55:03Z", "json", on.as_bytes());
+        assert_eq!(rows(&database.read()), ["t4 unknown 250+20 r0 w0"]);
         // Its name was changed, and nothing else.
         put(&database, "t1", "2026-11-20T08:56:00Z", "zstd", &packed(&more));
         assert_eq!(rows(&database.read()), [""; 0]);

@@ -28,7 +28,12 @@ pub(super) const CLINE: Format = Format {
 pub(super) const ROO_CODE: Format = Format {
     name: "roo-code",
     version: 3,
-    places: |at| storages(at, "rooveterinaryinc.roo-cline"),
+    places: |at| {
+        let mut places = storages(at, "rooveterinaryinc.roo-cline");
+        // Its command line is the extension in an editor that is none.
+        places.push(at.home.join(".vscode-mock/global-storage"));
+        places
+    },
     forms: &[TASK],
 };
 
