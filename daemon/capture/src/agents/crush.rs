@@ -1,7 +1,7 @@
 //! Crush: `.crush/crush.db` in each project, in which a row for each session holds its cost so far and its tokens.
 //!
 //! The cost is a running total, and a subagent's is added to its parent's when it is done, so children's own are passed
-//! over. The tokens, whatever their names say, are those of the latest call, what was read from the cache among the
+//! over, and a parent that costs more without another call has none. The tokens, whatever their names say, are those of the latest call, what was read from the cache among the
 //! prompt's; a title's are added to what is there. So each state of a row that is seen is a call; those between two looks
 //! are not, and of a session that was over before anybody looked there is the last call only, beside the whole cost. Hence
 //! all of it is marked as an estimate, and costs what Crush says that it cost.
@@ -9,7 +9,7 @@
 //! Before January 2026 (the schema of those versions lacks the table `read_files`) what was read from the cache stood among
 //! the answer's tokens. Of them only the growth counts, as a lower bound. Where the projects are, `projects.json` says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ use crate::sqlite::{Row, Snapshot, Trouble};
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "crush",
-    version: 2,
+    version: 3,
     places,
     forms: &[Form {
         files: "crush.db",
@@ -109,6 +109,7 @@ struct Session {
     id: String,
     title: u64,
     is_child: bool,
+    parent: String,
     tokens: Tokens,
     cost: Option<Pico>,
     updated_ms: i64,
@@ -142,6 +143,8 @@ fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
     known.message = last.or(known.message);
     let project = Path::new(&*notes.origin.path).ancestors().nth(2);
     let project = project.and_then(Path::to_str).unwrap_or_default().to_owned();
+    let read = sessions.iter().filter_map(|(_, session)| session.as_ref().ok());
+    let parents: HashSet<String> = read.map(|session| session.parent.clone()).collect();
     for (row, session) in sessions {
         let session = match session {
             Ok(session) => session,
@@ -151,7 +154,7 @@ fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
             }
         };
         let step = match is_new {
-            true => known.step(&session, notes),
+            true => known.step(&session, parents.contains(&session.id), notes),
             false => notes.since(&session.id, session.tokens, session.cost),
         };
         let Some(step) = step else {
@@ -186,7 +189,7 @@ fn read(path: &Path, notes: &mut Notes<'_>) -> Result<(), Trouble> {
 
 impl Known {
     /// The call that a row shows now, if it is another than before.
-    fn step(&mut self, session: &Session, notes: &mut Notes<'_>) -> Option<Step> {
+    fn step(&mut self, session: &Session, is_parent: bool, notes: &mut Notes<'_>) -> Option<Step> {
         let name = hash(&[session.id.as_bytes()]);
         let now = (name, session.tokens.input, session.tokens.output, session.title);
         let before = self.states.iter().position(|state| state.0 == name);
@@ -200,6 +203,10 @@ impl Known {
             // Only its name is another, or nothing but the money.
             Some((_, input, output, _)) if (input, output) == (now.1, now.2) && paid.is_none() => {
                 return None;
+            }
+            // What a subagent cost.
+            Some((_, input, output, _)) if (input, output) == (now.1, now.2) && is_parent => {
+                tokens = Tokens::default();
             }
             // A title was made, and what it used added to what stood there.
             Some((_, input, output, title)) if title != now.3 && input <= now.1 && output <= now.2 => {
@@ -222,8 +229,10 @@ impl Known {
 }
 
 fn session(row: &Row<'_>) -> Result<Session, Problem> {
-    let is_child = row.value(5)?.text().is_some_and(|parent| !parent.is_empty());
+    let parent = row.value(5)?.text().unwrap_or_default().to_owned();
+    let is_child = !parent.is_empty();
     Ok(Session {
+        parent,
         id: row.value(0)?.text().unwrap_or_default().to_owned(),
         title: hash(&[row.value(6)?.text().unwrap_or_default().as_bytes()]),
         tokens: Tokens {
@@ -338,7 +347,7 @@ mod tests {
         set(&database, "title = 'renamed'");
         assert_eq!(rows(&database.read()), [""; 0]);
         // Calls as they come, whatever is more or less.
-        for (prompt, answer, cost) in [(2000, 50, 0.07), (1500, 80, 0.08), (1500, 80, 0.09)] {
+        for (prompt, answer, cost) in [(2000, 50, 0.07), (1500, 80, 0.08)] {
             set(
                 &database,
                 &format!("prompt_tokens = {prompt}, completion_tokens = {answer}, cost = {cost}"),
@@ -351,14 +360,23 @@ mod tests {
         // A child's cost comes in its parent's.
         database
             .run("UPDATE sessions SET prompt_tokens = 10, completion_tokens = 5, cost = 0.5 WHERE id = 's2'");
+        let child = database.read();
+        assert_eq!(rows(&child), ["s2 unknown 10+5 r0 w0"]);
+        assert_eq!(child.observations[0].reported_cost, Some(Pico::ZERO));
+        // And then there.
+        set(&database, "cost = 0.58");
         let found = database.read();
-        assert_eq!(rows(&found), ["s2 unknown 10+5 r0 w0"]);
-        assert_eq!(found.observations[0].reported_cost, Some(Pico::ZERO));
+        assert_eq!(rows(&found), ["s1 claude-opus-4-8 0+0 r0 w0"]);
+        assert_eq!(found.observations[0].reported_cost, Pico::parse_usd("0.5"));
+        // Of a session without subagents it was another call, which used as much.
+        database.run("DELETE FROM sessions WHERE id = 's2'");
+        set(&database, "cost = 0.59");
+        assert_eq!(rows(&database.read()), ["s1 claude-opus-4-8 1500+80 r0 w0"]);
         // Somewhere else, and at once, there is only the last state, under the key that it had.
         let mut copy = Database::new(read, "app/.crush/crush.db", SCHEMA);
         copy.run("CREATE TABLE read_files (session_id TEXT)");
         copy.run("DELETE FROM sessions WHERE id = 's1'; UPDATE sessions SET prompt_tokens = 10, completion_tokens = 5");
-        assert_eq!(keys(&copy.read()), keys(&found));
+        assert_eq!(keys(&copy.read()), keys(&child));
     }
 
     #[test]
