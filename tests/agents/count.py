@@ -336,12 +336,16 @@ def compare(bench, name, rows, right):
     """How a witness did: a word for the table, and what is wrong. It may know nothing of reasoning, which is a part of
     output, and nothing of how long a cache write lives."""
     program = bench.program
-    tells_all = program.telemetry and name in ("both", "telemetry")
+    if program.totals:
+        return compare_totals(rows, right)
+    tells_all = program.telemetry in ("whole", "part") and name in ("both", "telemetry")
     silent = () if tells_all else program.silent
     known = {main_part(figures(call)): call for call in right}
     must = [row for row, call in known.items() if call.kind not in silent and bench.scenario not in silent]
     if name == "telemetry" and (program.telemetry == "part" or bench.scenario in program.hasty):
         must = []
+    if name == "telemetry" and program.telemetry == "main":
+        must = [row for row in must if known[row].kind in ("main", "subagent")]
     # Of an answer that was cut off an agent may tell how it began.
     shown = collections.Counter(row for row in map(main_part, rows) if row not in bench.begun)
     wrong = [f"{known[row].used} ({known[row].kind}) is missing" for row in must if row not in shown]
@@ -353,6 +357,16 @@ def compare(bench, name, rows, right):
             wrong.append(f"{row} is not {told}")
     word = "=" if set(shown) == set(known) and not wrong else f"{len(rows)} of {len(right)}"
     return word, "\n".join(wrong) or None
+
+
+def compare_totals(rows, right):
+    """The same of an agent that tells what its sessions used, which are calls only while somebody watches. It may take
+    cache writes for input."""
+    shown, wanted = total(rows), total([figures(call) for call in right])
+    input, read, written, output = wanted
+    if shown in (wanted, (input + written, read, 0, output)):
+        return "=", None
+    return str(shown), f"{shown} is not {wanted}"
 
 
 def check(agent, scenario, keep):

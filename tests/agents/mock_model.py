@@ -14,6 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 USED = {"input": 1000, "read": 0, "write_5m": 0, "write_1h": 0, "output": 50, "reasoning": 0}
 
 
+# Who asks.
+USER = {"id": "user_1", "email": "user@example.com", "username": "user", "features": [], "team": None, "credits": 0}
+
+
 class Reply:
     """How a call is answered: with the use of a tool `(name, arguments)` or a last word, and what it used.
 
@@ -58,7 +62,8 @@ class Model:
                 for part, api in APIS:
                     if part in path:
                         return self.answer(api, path, body)
-                self.say({})
+                # What accounts are asked for: all is well.
+                self.say({"ok": True, "result": USER})
 
             def answer(self, api, path, body):
                 name = body.get("model") or path.split("/")[-1].split(":")[0]
@@ -94,6 +99,8 @@ class Model:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        # Agents hang up as they like.
+        self.server.handle_error = lambda *_: None
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -113,7 +120,8 @@ WANTED = {
     "Bash": {"command": "true", "description": "Nothing"},
     "shell_command": {"command": "true"},
     "exec_command": {"cmd": "true"},
-    "shell": {"command": ["true"]},
+    "shell": {"command": "true"},
+    "Execute": {"command": "true", "summary": "Nothing", "riskLevelReason": "Nothing", "riskLevel": "low"},
     "run_shell_command": {"command": "true", "description": "Nothing", "is_background": False},
     "bash": {"command": "true", "description": "Nothing"},
     "Shell": {"command": "true"},

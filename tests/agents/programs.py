@@ -28,20 +28,21 @@ class Program:
     """One agent.
 
     `prepare(home, url)` gives the command around a prompt, and variables. `how`: what becomes of the command for each
-    way of asking besides a new session. `sets_up`: `tokmonctl setup` knows it. `telemetry`: "" for none, "whole", or
-    "part" when it ends before all is sent; `exports`: it takes where to send from its environment only. `sessions`: a
-    directory of sessions below the home, which may be copied. `silent`: kinds of calls that its files leave out, or
-    scenarios in which they do. `hasty`: scenarios that it leaves before its telemetry is sent. `tells(used)`: what it
-    makes of a call's figures before it writes them down. `sums`: kinds of calls of which it tells the sum alone.
+    way of asking besides a new session. `sets_up`: `tokmonctl setup` knows it. `telemetry`: "" for none, "whole",
+    "part" when it ends before all is sent, or "main" when it tells of the agent's and subagents' calls only; `exports`:
+    it takes where to send from its environment only. `sessions`: a directory of sessions below the home, which may be
+    copied. `silent`: kinds of calls that its files leave out, or scenarios in which they do. `hasty`: scenarios that it
+    leaves before its telemetry is sent. `tells(used)`: what it makes of a call's figures before it writes them down.
+    `sums`: kinds of calls of which it tells the sum alone; `totals`: its files tell what sessions used, not calls.
     `own(home, said)`: what it says itself that was used: input, cache read, cache written, output.
     """
 
     def __init__(self, package, prepare, how=None, *, sets_up=False, telemetry="", exports=False, sessions="",
-                 silent=(), hasty=(), tells=None, sums=(), own=None, new_node=False):
+                 silent=(), hasty=(), tells=None, sums=(), totals=False, own=None, new_node=False):
         self.package, self.prepare, self.how, self.sets_up = package, prepare, how or {}, sets_up
         self.telemetry, self.exports, self.sessions, self.silent = telemetry, exports, sessions, silent
         self.hasty, self.own, self.new_node = hasty, own, new_node
-        self.tells, self.sums = tells or (lambda used: used), sums
+        self.tells, self.sums, self.totals = tells or (lambda used: used), sums, totals
 
     def told(self, calls):
         """These calls as it writes them down."""
@@ -221,8 +222,61 @@ def continue_cli(home, url):
     return asked(["cn", "--auto", "-p", stop.PROMPT]), more
 
 
+def goose(provider, model):
+    """Goose, which reads what providers say through code of its own for each."""
+
+    def prepare(_home, url):
+        host, key = (f"{provider.upper()}_{name}" for name in ("HOST", "API_KEY"))
+        more = {"GOOSE_PROVIDER": provider, "GOOSE_MODEL": model, host: url, key: "none", "GOOSE_MODE": "auto",
+                "GOOSE_DISABLE_KEYRING": "1", "GOOSE_TELEMETRY_OFF": "1"}
+        return asked(["goose", "run", "-t", stop.PROMPT]), more
+
+    return prepare
+
+
+def droid(provider, model):
+    """Factory's Droid, as it works without an account: cut off from Factory, with a model of the user's own."""
+
+    def prepare(home, url):
+        base = url if provider == "anthropic" else f"{url}/v1"
+        own = {"model": model, "displayName": "My Model", "baseUrl": base, "apiKey": "none", "provider": provider,
+               "maxOutputTokens": 8_000}
+        write(home / ".factory/settings.json", {"customModels": [own], "cloudSessionSync": False})
+        more = {"FACTORY_API_KEY": "fk-none", "FACTORY_AIRGAP_ENABLED": "true", "FACTORY_API_BASE_URL": url,
+                "FACTORY_APP_BASE_URL": url, "FACTORY_DISABLE_KEYRING": "true",
+                "FACTORY_DROID_AUTO_UPDATE_ENABLED": "false"}
+        return asked(["droid", "exec", "--auto", "high", "-m", "custom:My-Model-0", stop.PROMPT]), more
+
+    return prepare
+
+
 def flags_of_opencode():
     return {"continue": with_flags("--continue", at=2), "fork": with_flags("--continue", "--fork", at=2)}
+
+
+def names_last(flag):
+    """The same with the id of the session that was written last."""
+    last = 'id=$(ls -t "$HOME"/.factory/sessions/*/*.jsonl | head -1); id=${id##*/}; program=$0; verb=$1; shift; '
+    run = f'exec "$program" "$verb" {flag} "${{id%.jsonl}}" "$@"'
+    return lambda command: ["sh", "-c", last + run, *command]
+
+
+def ways_of_droid():
+    return {"fork": names_last("--fork")}
+
+
+def amp(_home, url):
+    """Amp, whose service is the model: it hands out what it was given."""
+    more = {"AMP_URL": url, "AMP_API_KEY": "none", "AMP_SKIP_UPDATE_CHECK": "1"}
+    return asked(["amp", "--dangerously-allow-all", "-x", stop.PROMPT]), more
+
+
+def goes_on_with_amp(command):
+    return [command[0], "threads", "continue", *command[1:]]
+
+
+def ways_of_goose():
+    return {"continue": with_flags("--resume", at=2), "compact": with_flags("--resume", at=2)}
 
 
 AGENTS = {
@@ -286,10 +340,40 @@ AGENTS = {
         "@moonshot-ai/kimi-code@2.1.0", kimi_code, {"continue": with_flags("--continue")}, new_node=True,
         sessions=".kimi-code/sessions",
     ),
+    "goose": Program(
+        "@aaif/goose-acp@1.50.0", goose("openai", "gpt-4.1"), ways_of_goose(), telemetry="main", exports=True,
+        silent=("aside",),
+    ),
+    "goose-claude": Program(
+        "@aaif/goose-acp@1.50.0", goose("anthropic", "claude-sonnet-4-5"), ways_of_goose(), telemetry="main",
+        exports=True, silent=("aside",),
+    ),
+    "droid": Program(
+        "droid@0.215.0", droid("openai", "gpt-5.1"), ways_of_droid(), sessions=".factory/sessions", totals=True,
+    ),
+    "droid-claude": Program(
+        "droid@0.215.0", droid("anthropic", "claude-sonnet-4-5"), ways_of_droid(), sessions=".factory/sessions",
+        totals=True,
+    ),
+    "droid-generic": Program(
+        "droid@0.215.0", droid("generic-chat-completion-api", "m1"), ways_of_droid(), sessions=".factory/sessions",
+        totals=True,
+    ),
+    # The last that keeps threads on this machine, of March 2026, which writes noughts for subagents, and one that tells
+    # of its calls in events, too.
+    "amp": Program(
+        "@sourcegraph/amp@0.0.1774569934-g39e3ec", amp, {"continue": goes_on_with_amp},
+        sessions=".local/share/amp/threads", silent=("aside", "subagent"),
+    ),
+    "amp-events": Program(
+        "@sourcegraph/amp@0.0.1767830505-ga62310", amp, {"continue": goes_on_with_amp},
+        sessions=".local/share/amp/threads", silent=("aside",),
+    ),
 }
 
 # How each says that its context is to be compacted.
-COMMANDS = {"claude-code": "/compact", "gemini-cli": "/compress", "qwen-code": "/compress"}
+COMMANDS = {"claude-code": "/compact", "gemini-cli": "/compress", "qwen-code": "/compress",
+            "goose": "/compact", "goose-claude": "/compact"}
 
 
 def install(package, new_node=False):

@@ -32,6 +32,9 @@ VERSIONS = {"anthropic": "-20260929", "completions": "-2026-09-29", "responses":
 # What stands in the last words of a conversation that is to be summarised.
 COMPACTS = re.compile("compaction|state_snapshot|summar[a-z]+ (of )?(the|our|this|all)", re.IGNORECASE)
 
+# Tools that give a session its title.
+NAMES = {"set_title"}
+
 # How each agent starts a subagent: the tool's name, and its arguments around a prompt.
 SUBAGENTS = {
     "Agent": lambda text: {"description": "Count", "prompt": text, "subagent_type": "general-purpose"},
@@ -42,6 +45,7 @@ SUBAGENTS = {
     "agent": lambda text: {"description": "Count", "prompt": text, "subagent_type": "general-purpose"},
     "use_subagents": lambda text: {"prompt_1": text},
     "new_task": lambda text: {"mode": "code", "message": text, "todos": None},
+    "delegate": lambda text: {"instructions": text},
     "task": lambda text: {"description": "Count", "prompt": text, "subagent_type": "general",
                           "agent_type": "general-purpose", "name": "count", "mode": "sync"},
 }
@@ -62,7 +66,7 @@ class Script:
         self.calls, self.reached, self.last_words = [], {}, 0
 
     def __call__(self, number, api, _model, body, _headers):
-        offered = list(tools(body))
+        offered = [tool for tool in tools(body) if tool not in NAMES]
         step, name = self.step(body) if offered else ("aside", "")
         used = self.used(number, api, step.endswith("big"))
         before, _, last = step.rpartition("+")
@@ -118,6 +122,9 @@ class Script:
                     if tool == "Agent" and api == "completions":
                         # Kimi's, whose kinds have other names, and which has a usual one.
                         del asked["subagent_type"]
+                    if tool == "Task" and "Execute" in offered:
+                        # Droid's, likewise.
+                        asked.update({"subagent_type": "worker", "await": True})
                     return tool, asked
         if step in ("tool", "big", "sub", "rest"):
             found = next((tool for tool in WANTED if tool in offered), None)
