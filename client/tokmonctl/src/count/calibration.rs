@@ -49,7 +49,7 @@ fn as_json(learned: &[Calibration]) -> Value {
 
 fn draw(learned: &[Calibration], screen: &Screen) -> String {
     if learned.is_empty() {
-        return "Nothing was learned yet: it needs calls from Claude Code's or Codex's own files.\n"
+        return "Nothing was learned yet: that takes some seconds after the first calls in Claude Code's or Codex's own files.\n"
             .to_owned();
     }
     let mut columns = vec![

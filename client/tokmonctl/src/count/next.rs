@@ -5,7 +5,7 @@ use tokmon_client::v1::{EstimateNextRequest, EstimateNextResponse};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::show::number::count;
+use crate::show::number::{count, counted};
 use crate::show::table::{Look, Table, figures, text};
 use crate::show::{self, Screen, json as to_json};
 
@@ -61,9 +61,13 @@ fn draw(next: &EstimateNextResponse, screen: &Screen) -> String {
     );
     let mut out = table.render(screen);
     if next.anchored {
-        let appended = count(next.appended);
-        let how =
-            format!("Anchored: all but {appended} tokens, which were appended since, were billed before.");
+        let how = match next.appended {
+            0 => "Anchored: all of it was billed before; nothing was appended since.".to_owned(),
+            appended => format!(
+                "Anchored: all but {}, appended since, was billed before.",
+                counted(appended, "token")
+            ),
+        };
         out.push_str(&format!("{}\n", screen.fold(&how, 0)));
     } else {
         let why = format!("Not anchored: {}.", show::clean(&next.reason));
@@ -100,10 +104,17 @@ mod tests {
             colour: false,
         };
         let text = draw(&next, &screen);
-        for part in ["51,417", "51,300", "±0.3 %", "Anchored: all but 2,211 tokens"] {
+        for part in [
+            "51,417",
+            "51,300",
+            "±0.3 %",
+            "Anchored: all but 2,211 tokens, appended",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert_eq!(as_json(&next)["unsure"], Value::Null);
+        next.appended = 0;
+        assert!(draw(&next, &screen).contains("all of it was billed before"));
         next.anchored = false;
         (next.unsure, next.reason) = ("compacted".into(), "the conversation was compacted".into());
         assert!(draw(&next, &screen).contains("Not anchored: the conversation was compacted."));
