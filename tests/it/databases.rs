@@ -287,3 +287,64 @@ async fn a_project_that_is_begun_while_the_daemon_runs_is_found() {
     );
     daemon.stop();
 }
+
+#[tokio::test]
+async fn a_session_that_moves_from_its_file_into_a_database_and_goes_on_counts_once() {
+    let env = Env::with_clock(1_795_165_200_000);
+    let dir = env.path("home/.local/share/goose/sessions");
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let first = r#"{"working_dir":"/w","description":"d","message_count":2,"accumulated_total_tokens":1500,"accumulated_input_tokens":1200,"accumulated_output_tokens":300}"#;
+    std::fs::write(dir.join("20250801_101112.jsonl"), format!("{first}\n")).expect("a session");
+    let daemon = env.start_daemon();
+    let client = env.client().await;
+    import(&client).await;
+    assert_eq!(output(&client).await, 300);
+    let goose = Connection::open(dir.join("sessions.db")).expect("a database");
+    goose
+        .execute_batch(
+            "PRAGMA journal_mode = WAL;
+             CREATE TABLE sessions(id TEXT PRIMARY KEY, working_dir TEXT, created_at TIMESTAMP, updated_at TIMESTAMP,
+                accumulated_total_tokens INTEGER, accumulated_input_tokens INTEGER, accumulated_output_tokens INTEGER,
+                accumulated_cache_read_tokens INTEGER, accumulated_cache_write_tokens INTEGER, accumulated_cost REAL,
+                provider_name TEXT, model_config_json TEXT);
+             CREATE TABLE usage_ledger(id INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT, created_timestamp INTEGER,
+                model TEXT, input_tokens INTEGER, output_tokens INTEGER, total_tokens INTEGER, cache_read_tokens INTEGER,
+                cache_write_tokens INTEGER, cost REAL, cost_source TEXT);
+             INSERT INTO sessions VALUES('20250801_101112', '/w', '2026-11-20T08:30:00+00:00', '2026-11-20 08:40:00',
+                1705, 1350, 355, 40, 0, NULL, 'openai', '{\"model_name\":\"gpt-4.1\"}');
+             INSERT INTO usage_ledger(session_id, created_timestamp, model, input_tokens, output_tokens, total_tokens,
+                cache_read_tokens, cost_source)
+             VALUES('20250801_101112', 1795164000, NULL, 1200, 300, 1500, 0, 'carried_forward'),
+                ('20250801_101112', 1795164000, 'gpt-4.1', 100, 50, 150, 40, NULL),
+                ('20250801_101112', 1795164060, 'gpt-4.1-mini', 50, 5, 55, NULL, NULL)",
+        )
+        .expect("a session");
+    import(&client).await;
+    let figures = |by: &str| {
+        let report = env.ctl_json(&["report", "--by", by]);
+        let rows = report["rows"].as_array().expect("rows").clone();
+        let count = |row: &serde_json::Value, field: &str| row[field].as_u64().unwrap_or_default();
+        let mut rows: Vec<[u64; 4]> = (rows.iter())
+            .map(|row| {
+                ["requests", "input_tokens", "cache_read_tokens", "output_tokens"]
+                    .map(|field| count(row, field))
+            })
+            .collect();
+        rows.sort_unstable();
+        rows
+    };
+    let wanted = [[1, 50, 0, 5], [1, 60, 40, 50], [1, 1200, 0, 300]];
+    assert_eq!(figures("model"), wanted);
+    daemon.stop();
+    // All of it once more, and a copy elsewhere.
+    let daemon = env.start_daemon();
+    let copy = env.path("home/.local/share/Block/goose/sessions");
+    std::fs::create_dir_all(&copy).expect("a directory");
+    for name in ["20250801_101112.jsonl", "sessions.db", "sessions.db-wal"] {
+        std::fs::copy(dir.join(name), copy.join(name)).expect("a copy");
+    }
+    let client = env.client().await;
+    import(&client).await;
+    assert_eq!(figures("model"), wanted);
+    daemon.stop();
+}
