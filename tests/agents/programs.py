@@ -314,8 +314,12 @@ AGENTS = {
     ),
     "kilo-cli": Program("@kilocode/cli@7.7.7", kilo_cli, flags_of_opencode(), silent=("aside",)),
     # Of an answer that is cut off and asked for again it makes one that it cannot read.
-    "cline-cli": Program("cline@3.0.65", cline_cli("openai-compatible", "m1"), silent=("cut",)),
-    "cline-cli-claude": Program("cline@3.0.65", cline_cli("anthropic", "claude-sonnet-4-5"), silent=("cut",)),
+    "cline-cli": Program(
+        "cline@3.0.65", cline_cli("openai-compatible", "m1"), sessions=".cline/data/sessions", silent=("cut",)
+    ),
+    "cline-cli-claude": Program(
+        "cline@3.0.65", cline_cli("anthropic", "claude-sonnet-4-5"), sessions=".cline/data/sessions", silent=("cut",)
+    ),
     # What its subagents use it sums up.
     "cline": Program(
         "cline@2.18.0", cline_task("anthropic", "claude-sonnet-4-5"), {"continue": cline_resumes},
