@@ -281,4 +281,50 @@ mod tests {
             }
         }
     }
+
+    /// Every token that is not ASCII, alone and between others; where it has a part of a character, in many that have it.
+    #[test]
+    fn tokens_with_parts_of_characters_agree() {
+        let mut merger = Merger::default();
+        for (tables, bpe) in [
+            (Tables::O200k, tiktoken_rs::o200k_base_singleton()),
+            (Tables::Cl100k, tiktoken_rs::cl100k_base_singleton()),
+            (Tables::P50k, tiktoken_rs::p50k_base_singleton()),
+        ] {
+            let vocabulary = Vocabulary::new(tables);
+            let tokens = (0..200_100).filter_map(|rank| bpe.decode_bytes(&[rank]).ok());
+            for token in tokens.filter(|token| token.len() > 1 && !token.is_ascii()) {
+                let mut texts: Vec<Vec<u8>> = vec![token.clone()];
+                if std::str::from_utf8(&token).is_err() {
+                    let before: [&[u8]; 7] = [
+                        b"",
+                        b"\xd0",
+                        b"\xe3\x81",
+                        b"\xe6",
+                        b"\xeb",
+                        b"\xed\x95",
+                        b"\xf0\x9f\x98",
+                    ];
+                    let behind: [&[u8]; 6] = [b"", b"\x80", b"\xb0", b"\xbd", b"\x84\xa0", b"\x98\x80\x80"];
+                    let around = before.iter().flat_map(|one| behind.map(|other| (*one, other)));
+                    texts = around.map(|(one, other)| [one, &token, other].concat()).collect();
+                }
+                for text in texts {
+                    let Ok(text) = std::str::from_utf8(&text) else {
+                        continue;
+                    };
+                    for (one, other) in [("", ""), (" ", " "), ("x", "p"), ("中", "о"), ("\u{4e50a}", "다")]
+                    {
+                        let piece = format!("{one}{text}{other}").into_bytes();
+                        let bytes = merger.count_in_windows(&vocabulary, &piece, piece.len());
+                        assert_eq!(
+                            Some(merger.count(&vocabulary, &piece) as usize),
+                            bytes,
+                            "{one}{text}{other}"
+                        );
+                    }
+                }
+            }
+        }
+    }
 }

@@ -47,6 +47,9 @@ impl Char {
     /// The same, with a beginning that some token has behind something.
     const OTHER_REACHED: Char = Char(APART | TEARS_NEXT | TEARS_LAST | REACHED);
 
+    /// One of which nothing is known.
+    const ANY: Char = Char(Char::OTHER_REACHED.0 | INSIDE);
+
     /// Its rank, if it is a token.
     #[inline(always)]
     pub(crate) fn rank(self) -> u32 {
@@ -109,6 +112,8 @@ pub(crate) struct Chars {
     chars: Vec<Char>,
     /// The same with a blank before it, where that tears it, and both are a token that only the next one could tear.
     spaced: Vec<Char>,
+    /// What stands for a character beyond the table.
+    beyond: Char,
     /// A bit for each two characters that some token has inside, unless both are ASCII, at a place that others may share.
     together: Vec<u64>,
 }
@@ -124,7 +129,7 @@ impl Chars {
         let char = self
             .place(&piece[at..end])
             .and_then(|place| self.chars.get(place));
-        (char.copied().unwrap_or(Char::OTHER), end)
+        (char.copied().unwrap_or(self.beyond), end)
     }
 
     /// Whether `piece` falls apart behind its first character.
@@ -158,25 +163,24 @@ impl Chars {
 
     /// Those of all these tokens, of which `layout` knows the ranks.
     pub(crate) fn of(layout: &Layout, tokens: Tokens) -> Chars {
-        let mut rough = Rough::default();
-        let mut whole: Vec<(&[u8], Merged)> = Vec::new();
-        for token in tokens.clone().filter(|token| !token.bytes.is_ascii()) {
-            rough.put(token.parts(), token.rank);
-            if is_char(token.bytes) && point(token.bytes) < POINTS {
-                whole.extend(Merged::of(layout, token.bytes).map(|merged| (token.bytes, merged)));
-            }
-        }
-        let ascii: Vec<u8> = (0..0x80).collect();
         let mut chars = Chars {
             index: vec![0; POINTS / BLOCK],
             // Two blocks for all characters that are in no other one.
             chars: [[Char::OTHER; BLOCK], [Char::OTHER_REACHED; BLOCK]].concat(),
             spaced: vec![Char::default(); 2 * BLOCK],
+            beyond: Char::OTHER,
             together: vec![0; (1 << TOGETHER_BITS) / 64],
         };
+        let mut rough = Rough::default();
+        let mut whole: Vec<(&[u8], Merged)> = Vec::new();
         for token in tokens.clone().filter(|token| !token.bytes.is_ascii()) {
+            rough.put(token.parts(), token.rank());
             chars.reach_blocks(token.bytes);
+            if is_char(token.bytes) && point(token.bytes) < POINTS {
+                whole.extend(Merged::of(layout, token.bytes).map(|merged| (token.bytes, merged)));
+            }
         }
+        let ascii: Vec<u8> = (0..0x80).collect();
         for byte in ascii.chunks(1) {
             chars.put(byte, Char(layout.rank(byte) | TOKEN | INSIDE));
         }
@@ -258,8 +262,11 @@ impl Chars {
             let first = point(&char);
             // The bytes that are missing have six bits each.
             let beyond = first + (1 << (6 * (char.len() - begun.len())));
-            for block in first / BLOCK..beyond.div_ceil(BLOCK).min(self.index.len()) {
-                self.index[block] = BLOCK as u32;
+            for block in first / BLOCK..beyond.div_ceil(BLOCK) {
+                match self.index.get_mut(block) {
+                    Some(block) => *block = BLOCK as u32,
+                    None => self.beyond = Char::ANY,
+                }
             }
         }
     }
@@ -275,6 +282,8 @@ impl Chars {
             if point(part) < POINTS {
                 let place = self.block(part);
                 self.chars[place].0 |= flag;
+            } else {
+                self.beyond = Char::ANY;
             }
             return;
         }
@@ -290,16 +299,12 @@ impl Chars {
         let mut last: Option<Char> = None;
         while at < token.len() && is_char(first_char(&token[at..])) {
             let char = first_char(&token[at..]);
-            if at > 0 {
-                self.mark(
-                    char,
-                    if last.is_some() { INSIDE } else { REACHED },
-                    std::iter::empty(),
-                );
-            }
             let (figure, end) = self.at(token, at);
-            if end < token.len() {
-                self.mark(char, INSIDE, std::iter::empty());
+            let behind = if last.is_some() { INSIDE } else { REACHED };
+            let mut flags = if at > 0 { behind } else { 0 };
+            flags |= if end < token.len() { INSIDE } else { 0 };
+            if figure.0 & flags != flags {
+                self.mark(char, flags, std::iter::empty());
             }
             if let Some(last) = last.filter(|last| last.is_token() && figure.is_token()) {
                 let bit = bit(last, figure);

@@ -23,12 +23,13 @@ pub(crate) const BLANK: u32 = 1;
 
 /// The group of a token: its script, more or less. What is written in one script finds its joins close together.
 pub(crate) fn group(token: &[u8]) -> u32 {
-    if token.is_ascii() {
+    let Some(at) = token.iter().position(|byte| !byte.is_ascii()) else {
         return if token == b" " { BLANK } else { 0 };
-    }
+    };
+    let char = token[at..].iter().position(|byte| !is_inner(*byte));
+    let char = char.and_then(|more| token.get(at + more..at + more + char_len(token[at + more])));
     // Parts of characters are no script's.
-    let first = token.iter().position(|byte| !byte.is_ascii() && !is_inner(*byte));
-    let Some(Some(char)) = first.map(|at| token.get(at..at + char_len(token[at]))) else {
+    let Some(char) = char.filter(|char| char.len() > 1) else {
         return 2;
     };
     match point(char) as u32 {

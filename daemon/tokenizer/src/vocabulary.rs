@@ -196,7 +196,8 @@ impl Layout {
 
     /// Puts a token behind all of lower ranks.
     fn put(&mut self, token: &Token) {
-        let Token { bytes, rank, first } = *token;
+        let Token { bytes, first, .. } = *token;
+        let rank = token.rank() | group(bytes);
         let vocabulary = &mut self.vocabulary;
         match *bytes {
             [byte] => vocabulary.single[usize::from(byte)] = rank,
@@ -290,8 +291,7 @@ impl Long {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Token {
     pub(crate) bytes: &'static [u8],
-    /// Its rank, and below that its group.
-    pub(crate) rank: u32,
+    rank: u32,
     /// Bytes of the first of the two that it is joined from.
     first: usize,
 }
@@ -310,6 +310,11 @@ impl Tokens {
 }
 
 impl Token {
+    /// Its rank, where those of others have their groups too: it compares as they do.
+    pub(crate) fn rank(&self) -> u32 {
+        self.rank << GROUP_BITS
+    }
+
     /// The two that it is joined from; the second is empty when it is a single byte.
     pub(crate) fn parts(&self) -> (&'static [u8], &'static [u8]) {
         self.bytes.split_at(self.first)
@@ -332,7 +337,7 @@ impl Iterator for Tokens {
             self.rest = rest;
             return Some(Token {
                 bytes,
-                rank: (self.rank - 1) << GROUP_BITS | group(bytes),
+                rank: self.rank - 1,
                 first: usize::from(*first).min(bytes.len()),
             });
         }
