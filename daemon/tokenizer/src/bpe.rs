@@ -9,7 +9,7 @@
 mod few;
 mod window;
 
-use crate::chars::Char;
+use crate::chars::{Char, Chars};
 use crate::joins::APART;
 use crate::vocabulary::Vocabulary;
 use few::Parts;
@@ -128,14 +128,18 @@ impl Merger {
         // Without branches: of random text nobody foresees where they go.
         match *char {
             [_, _, _] => 3 - u64::from(joins(0).min(joins(1)) != APART) - is_token,
-            [0xf0, second, third, fourth] if is_token == 0 && second < 0xa0 => {
-                let [first, second, third, fourth] =
-                    [0xf0, second, third, fourth].map(|byte| vocabulary.single[usize::from(byte)]);
+            [_, _, _, _] if is_token == 0 => {
                 let [start, middle, end] = [joins(0), joins(1), joins(2)];
                 let lowest = start.min(middle).min(end);
                 if lowest == APART {
                     return 4;
                 }
+                if !Chars::holds(char) {
+                    self.parts.set(vocabulary, char);
+                    return self.count_stretch(vocabulary, char, 4);
+                }
+                let [first, second, third, fourth] =
+                    [0, 1, 2, 3].map(|at| vocabulary.single[usize::from(char[at])]);
                 // One more may join; the whole character is no token.
                 let of = |left, right| vocabulary.joins.of(left, right);
                 let more = if lowest == middle {
@@ -146,10 +150,6 @@ impl Merger {
                     of(second, end).min(start)
                 };
                 3 - u64::from(more != APART)
-            }
-            [_, _, _, _] if is_token == 0 => {
-                self.parts.set(vocabulary, char);
-                self.count_stretch(vocabulary, char, 4)
             }
             _ if is_token != 0 => 1,
             _ => char.len() as u64,

@@ -132,6 +132,11 @@ impl Chars {
         (char.copied().unwrap_or(self.beyond), end)
     }
 
+    /// Whether this character has a place in the tables: it is a token only if they say so.
+    pub(crate) fn holds(char: &[u8]) -> bool {
+        point(char) < POINTS
+    }
+
     /// Whether `piece` falls apart behind its first character.
     #[inline(always)]
     pub(crate) fn apart_soon(&self, piece: &[u8]) -> bool {
